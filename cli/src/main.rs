@@ -1,0 +1,2 @@
+//! The siglab command.
+fn main() {}

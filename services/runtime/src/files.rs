@@ -1,0 +1,165 @@
+//! Durable files: what these functions have written is there after a power cut.
+//!
+//! A new content always goes to a temporary name in the same directory, is fdatasynced, renamed, and the
+//! directory is fsynced (RELIABILITY P1). A failed fsync is returned as an error and must never be
+//! retried on the same file (P7).
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+static TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// Makes `dir` and its parents with mode 0700, and fsyncs the parents that were made.
+///
+/// # Errors
+/// Those of the file system.
+pub fn create_dirs(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent()
+        && !parent.as_os_str().is_empty()
+    {
+        create_dirs(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    sync_dir(
+        dir.parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new(".")),
+    )
+}
+
+/// Fsyncs a directory, so that names made or removed in it stay so.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Puts `bytes` at `path`, replacing what is there. Readers see the old or the new content, never a part.
+///
+/// # Errors
+/// Those of the file system; then `path` is as it was, or has the new content but is not yet durable.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with_mode(path, bytes, 0o600)
+}
+
+/// [`replace`] with the given permission bits.
+///
+/// # Errors
+/// As [`replace`].
+#[expect(clippy::disallowed_methods, reason = "this is the durable rename")]
+pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = write_temporary(path, bytes, mode)?;
+    if let Err(error) = fs::rename(&temporary, path) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_dir(parent(path))
+}
+
+/// Puts `bytes` at `path` if nothing is there.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when there is, whatever its content; those of the file system.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = write_temporary(path, bytes, 0o600)?;
+    // A hard link refuses an existing name, which rename does not.
+    let linked = fs::hard_link(&temporary, path);
+    let _ = fs::remove_file(&temporary);
+    linked?;
+    sync_dir(parent(path))
+}
+
+/// The content of `path`, or `None` when there is no such file.
+///
+/// # Errors
+/// Those of the file system.
+pub fn read_optional(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match File::open(path) {
+        Ok(mut file) => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(Some(bytes))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A name beside `path` for a file that is not finished: `.NAME.PID-N.tmp`.
+#[must_use]
+pub fn temporary_name(path: &Path) -> PathBuf {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    parent(path).join(format!(".{name}.{}-{number}.tmp", std::process::id()))
+}
+
+/// Whether a file name is one that [`temporary_name`] made.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
+fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let temporary = temporary_name(path);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()));
+    match written {
+        Ok(()) => Ok(temporary),
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
+}
+
+/// A lock on `dir` that a second process cannot have; it ends with the process.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock at `dir/lock` without waiting.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another process has it.
+    pub fn take(dir: &Path) -> io::Result<Self> {
+        create_dirs(dir)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(dir.join("lock"))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
