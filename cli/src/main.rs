@@ -1,2 +1,51 @@
-//! The siglab command.
-fn main() {}
+//! `siglab`: a whole Sigstore in one command.
+
+mod admit;
+mod arguments;
+mod bench;
+mod client;
+mod demo;
+mod environment;
+mod image;
+mod output;
+mod sign;
+mod status;
+mod token;
+mod trust;
+mod up;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let reactor = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(reactor) => reactor,
+        Err(error) => return output::fail(&error.into()),
+    };
+    match reactor.block_on(run(arguments)) {
+        Ok(code) => code,
+        Err(error) => output::fail(&error),
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let lab = arguments.lab;
+    let done = match arguments.command {
+        Command::Admit(options) => return admit::run(&lab, &options).await,
+        Command::Demo(options) => return demo::run(&options).await,
+        Command::BenchSign(options) => bench::run(&lab, &options).await,
+        Command::Env(options) => environment::run(&lab, &options).await,
+        Command::Sign(options) => sign::run(&lab, &options).await,
+        Command::Status(options) => status::run(&lab, &options).await,
+        Command::Token(options) => token::run(&lab, &options).await,
+        Command::Trust(options) => trust::run(&lab, &options).await,
+        Command::Up(options) => up::run(options).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}

@@ -42,6 +42,7 @@ pub struct ServiceStatus {
 pub struct Admin {
     services: Arc<Vec<Arc<dyn Inspect>>>,
     urls: Arc<BTreeMap<(String, String), url::Url>>,
+    instance: Arc<str>,
     clock: Clock,
     started: Timestamp,
 }
@@ -154,6 +155,7 @@ async fn clock(State(admin): State<Admin>) -> Response {
 async fn status(State(admin): State<Admin>) -> Response {
     let uptime = admin.clock.now().duration_since(admin.started).as_secs();
     Json(serde_json::json!({
+        "instance": &*admin.instance,
         "services": admin.status(),
         "uptime_secs": uptime,
         "resident_bytes": resident_bytes(),

@@ -279,7 +279,7 @@ impl Host {
             .iter()
             .map(|service| service.inspect.clone())
             .collect();
-        let admin = Admin::new(inspects, self.external.clone(), self.clock);
+        let admin = Admin::new(inspects, self.external.clone(), &self.instance, self.clock);
         let mut door = admin.clone().router();
         let mut tasks = Vec::new();
         let mut locks = Vec::new();

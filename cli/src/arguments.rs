@@ -1,0 +1,172 @@
+//! What can be typed after `siglab`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A whole Sigstore for sealed places: OIDC, Fulcio, CT, Rekor, timestamps, TUF, registry, admission.
+///
+/// For testing only: nothing it signs is trusted outside the lab.
+#[derive(Debug, Parser)]
+#[command(name = "siglab", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Admin door of the lab to speak to
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SIGLAB_ADMIN",
+        default_value = "http://localhost:7070",
+        hide_env_values = true
+    )]
+    pub(crate) lab: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve everything until interrupted
+    Up(Up),
+    /// Show a keyless signature from end to end in a lab that goes away again
+    Demo(Demo),
+    /// Show what runs: URLs, health, numbers
+    Status(Status),
+    /// Print shell exports for cosign, sigstore-python and scripts
+    Env(Env),
+    /// Print an identity token for anybody
+    Token(Token),
+    /// Sign an image without a key
+    Sign(Sign),
+    /// Ask the admission webhook what it thinks of a manifest
+    Admit(Admit),
+    /// Write the files that clients need to trust the lab
+    Trust(Trust),
+    /// Time many keyless signatures
+    #[command(hide = true)]
+    BenchSign(BenchSign),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchSign {
+    /// How many
+    #[arg(long, default_value = "200", value_parser = parse_count)]
+    pub(crate) count: usize,
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a number above 0".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// Where state lives [default: the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// 0: take any free port for every listener
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(0..=0))]
+    pub(crate) port: Option<u16>,
+    /// Write URLs and files as JSON here once everything is ready
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// Override one setting
+    #[arg(long, value_name = "TABLE.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Keep the lab's files in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How exports are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// `export NAME='value'`
+    Shell,
+    /// `NAME=value`
+    Dotenv,
+    /// Lines for `$GITHUB_ENV`
+    Github,
+    /// An object
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Env {
+    /// How to write them
+    #[arg(long, value_enum, default_value_t = Format::Shell)]
+    pub(crate) format: Format,
+    /// Where the files that the variables name are written [default: under the user's cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Token {
+    /// Shape of the token: email, github-actions, gitlab, kubernetes, spiffe, buildkite
+    #[arg(long, value_name = "NAME", default_value = "email")]
+    pub(crate) preset: String,
+    /// Email address
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Subject
+    #[arg(long, visible_alias = "sub")]
+    pub(crate) subject: Option<String>,
+    /// Audience
+    #[arg(long, default_value = "sigstore")]
+    pub(crate) audience: String,
+    /// Seconds until it expires
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) lifetime: Option<u32>,
+    /// Any claim or input of the preset, such as repository=org/app
+    #[arg(value_name = "CLAIM=VALUE")]
+    pub(crate) claims: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sign {
+    /// Image, by tag or digest
+    pub(crate) image: String,
+    /// Identity token [default: one for the preset and claims below]
+    #[arg(long, env = "SIGSTORE_ID_TOKEN", hide_env_values = true)]
+    pub(crate) identity_token: Option<String>,
+    /// Shape of the token that is made when none is given
+    #[arg(long, value_name = "NAME", default_value = "github-actions")]
+    pub(crate) preset: String,
+    /// Claims of the token that is made when none is given
+    #[arg(value_name = "CLAIM=VALUE")]
+    pub(crate) claims: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Admit {
+    /// Manifest: YAML or JSON, several documents allowed; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Trust {
+    /// Directory to write into
+    pub(crate) dir: PathBuf,
+}

@@ -1,0 +1,209 @@
+//! `siglab demo`: the whole keyless chain in a lab of its own, shown step by step.
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use anyhow::Context as _;
+use oci::{Descriptor, ImageReference};
+use runtime::{
+    Clock,
+    settings::{Settings, Sources},
+};
+use serde_json::json;
+use stack::Stack;
+
+use crate::{
+    arguments,
+    client::{Lab, Pushed},
+    image, output, sign,
+    sign::Signed,
+};
+
+const REPOSITORY: &str = "fleet-org/agent-router";
+const WORKFLOW: &str = "fleet-org/agent-router/.github/workflows/release.yml@refs/heads/main";
+const OTHER_REPOSITORY: &str = "fleet-org/audit-collector";
+const OTHER_WORKFLOW: &str =
+    "fleet-org/audit-collector/.github/workflows/release.yml@refs/heads/main";
+
+pub(crate) async fn run(options: &arguments::Demo) -> anyhow::Result<ExitCode> {
+    runtime::init_tracing("error", false);
+    let temporary;
+    let dir = match &options.data_dir {
+        Some(dir) => dir.as_path(),
+        None => {
+            temporary = tempfile::tempdir().context("cannot make a temporary directory")?;
+            temporary.path()
+        }
+    };
+    let started = Instant::now();
+    let policies = dir.join("policies");
+    runtime::files::create_dirs(&policies)?;
+    let sources = Sources {
+        data_dir: Some(dir.to_owned()),
+        any_port: true,
+        set: vec![format!("admission.policies={}", policies.display())],
+        ..Sources::default()
+    };
+    let stack = Stack::start(Settings::load(&sources)?, Clock::system()).await?;
+    let lab = Lab::find(&stack.admin_url()).await?;
+    output::heading(format!(
+        "LAB-{} is up after {} ms: a Sigstore of its own, without any network",
+        lab.status.instance,
+        started.elapsed().as_millis()
+    ));
+    let outcome = chain(&lab, &policies).await;
+    stack.stop().await;
+    let good = outcome?;
+    if good {
+        output::heading("everything came out right; serve such a lab with: siglab up");
+        Ok(ExitCode::SUCCESS)
+    } else {
+        output::heading("something came out wrong, see above");
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+async fn chain(lab: &Lab, policies: &Path) -> anyhow::Result<bool> {
+    let registry = lab.registry_name()?;
+    write_policy(lab, &registry, policies)?;
+
+    let token = lab.token(&workflow_token(REPOSITORY, WORKFLOW)).await?;
+    output::step(1, "identity", format!("token for {WORKFLOW}"));
+    output::detail(
+        "issuer",
+        format!("{}/github-actions", lab.url("oidc", "http")?),
+    );
+
+    let (router, pushed) = push(lab, &registry, REPOSITORY, "v1.2.0", "routed").await?;
+    output::step(2, "image", &pushed.name);
+
+    let signed = sign::image_by(lab, &router, &pushed.descriptor, &token).await?;
+    show_signed(&signed)?;
+    verify(lab, &signed, &pushed)?;
+
+    output::step(
+        8,
+        "admission",
+        "reviews of Pods under the policy fleet-org-must-be-signed",
+    );
+    let (_, unsigned) = push(lab, &registry, REPOSITORY, "v1.2.0-unsigned", "nobody").await?;
+    let (other, pushed_other) = push(lab, &registry, OTHER_REPOSITORY, "v0.3.1", "audited").await?;
+    let other_token = lab
+        .token(&workflow_token(OTHER_REPOSITORY, OTHER_WORKFLOW))
+        .await?;
+    sign::image_by(lab, &other, &pushed_other.descriptor, &other_token).await?;
+    let mut good = review(lab, "signed by the workflow", &pushed, true).await?;
+    good &= review(lab, "not signed", &unsigned, false).await?;
+    good &= review(lab, "signed by another workflow", &pushed_other, false).await?;
+    Ok(good)
+}
+
+/// Parameters of a token as GitHub gives it to a release workflow.
+fn workflow_token(repository: &str, workflow: &str) -> Vec<(String, String)> {
+    [
+        ("preset", "github-actions"),
+        ("audience", "sigstore"),
+        ("repository", repository),
+        ("workflow_ref", workflow),
+        ("job_workflow_ref", workflow),
+        ("ref", "refs/heads/main"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+async fn push(
+    lab: &Lab,
+    registry: &str,
+    repository: &str,
+    tag: &str,
+    message: &str,
+) -> anyhow::Result<(ImageReference, Pushed)> {
+    let image: ImageReference = format!("{registry}/{repository}:{tag}").parse()?;
+    let made = image::with_message(message, "2026-01-01T00:00:00Z")?;
+    let pushed = lab.push_image(&image, made.layer, &made.config).await?;
+    Ok((image, pushed))
+}
+
+fn show_signed(signed: &Signed) -> anyhow::Result<()> {
+    let certificate = &signed.issued.certificate;
+    let identity = certificate
+        .sans()?
+        .iter()
+        .find_map(x509::San::text)
+        .unwrap_or_default();
+    output::step(3, "certificate", identity);
+    let (from, to) = (certificate.not_before(), certificate.not_after());
+    let minutes = to.duration_since(from).as_mins();
+    output::detail("valid", format!("{minutes} minutes, {from} to {to}"));
+    let sct = certificate
+        .scts()?
+        .into_iter()
+        .next()
+        .context("the certificate has no SCT")?;
+    output::detail(
+        "SCT",
+        format!("log {}…, {}", hex::encode(&sct.log_id[..6]), sct.timestamp),
+    );
+    output::step(4, "timestamp", timestamp(&signed.bundle)?);
+    let entry = signed.bundle.verification_material.tlog_entries.first();
+    let entry = entry.context("the bundle has no log entry")?;
+    let proof = entry
+        .inclusion_proof
+        .as_ref()
+        .context("the entry has no inclusion proof")?;
+    output::step(
+        5,
+        "log entry",
+        format!("index {} in a tree of {}", entry.log_index, proof.tree_size),
+    );
+    output::step(6, "referrer", &signed.referrer.descriptor.digest);
+    Ok(())
+}
+
+/// The policy of the lesson, pointed at the lab.
+fn write_policy(lab: &Lab, registry: &str, policies: &Path) -> anyhow::Result<()> {
+    let policy = json!({
+        "apiVersion": "policy.sigstore.dev/v1beta1",
+        "kind": "ClusterImagePolicy",
+        "metadata": { "name": "fleet-org-must-be-signed" },
+        "spec": {
+            "images": [{ "glob": format!("{registry}/fleet-org/*") }],
+            "authorities": [{
+                "name": "fleet-org-actions",
+                "keyless": {
+                    "url": lab.url("fulcio", "http")?,
+                    "identities": [{
+                        "issuer": format!("{}/github-actions", lab.url("oidc", "http")?),
+                        "subject": format!("https://github.com/{WORKFLOW}"),
+                    }],
+                },
+                "ctlog": { "url": lab.url("rekor", "v1")? },
+            }],
+        },
+    });
+    let path = policies.join("fleet-org.yaml");
+    runtime::files::replace(&path, &serde_json::to_vec_pretty(&policy)?)?;
+    Ok(())
+}
+
+/// Sends a Pod with the image to the webhook and compares the answer with what it should be.
+async fn review(lab: &Lab, what: &str, image: &Pushed, wanted: bool) -> anyhow::Result<bool> {
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "demo", "namespace": "default" },
+        "spec": { "containers": [{ "name": "agent", "image": image.name }] },
+    });
+    let review = lab.review(&pod).await?;
+    let text = if review.allowed {
+        format!("{what}: allowed")
+    } else {
+        format!("{what}: denied: {}", review.message())
+    };
+    if review.allowed == wanted {
+        output::good(if wanted { "allowed" } else { "denied" }, text);
+    } else {
+        output::bad("WRONG", text);
+    }
+    Ok(review.allowed == wanted)
+}
