@@ -59,12 +59,14 @@ impl Admin {
     pub(crate) fn new(
         services: Vec<Arc<dyn Inspect>>,
         urls: Arc<BTreeMap<(String, String), url::Url>>,
+        instance: &str,
         clock: Clock,
     ) -> Self {
         let started = clock.now();
         Self {
             services: Arc::new(services),
             urls,
+            instance: instance.into(),
             clock,
             started,
         }
