@@ -17,7 +17,7 @@ pub mod oid;
 mod request;
 mod san;
 mod sct;
-mod tlv;
+pub mod tlv;
 
 pub use authority::{AuthorityBuilder, EndEntityBuilder, Name, random_serial};
 pub use certificate::{Certificate, Extension, KeyUsage, MAX_DER_BYTES};

@@ -4,52 +4,78 @@ use der::asn1::ObjectIdentifier;
 
 use crate::Error;
 
-pub(crate) const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const OID: u8 = 0x06;
-pub(crate) const UTF8_STRING: u8 = 0x0c;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
+/// Tag of a BOOLEAN.
+pub const BOOLEAN: u8 = 0x01;
+/// Tag of an INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// Tag of a BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// Tag of an OCTET STRING.
+pub const OCTET_STRING: u8 = 0x04;
+/// Tag of an OBJECT IDENTIFIER.
+pub const OID: u8 = 0x06;
+/// Tag of a UTF8String.
+pub const UTF8_STRING: u8 = 0x0c;
+/// Tag of a SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+/// Tag of a SET.
+pub const SET: u8 = 0x31;
 
 /// One element: its tag, its content, and the whole of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Element<'a> {
-    pub(crate) tag: u8,
-    pub(crate) content: &'a [u8],
-    pub(crate) whole: &'a [u8],
+#[derive(Clone, Copy, Debug)]
+pub struct Element<'a> {
+    /// Identifier octet.
+    pub tag: u8,
+    /// What is inside.
+    pub content: &'a [u8],
+    /// Header and content.
+    pub whole: &'a [u8],
 }
 
 /// Reads elements one after the other. Lengths must be definite and minimal (X.690 §10.1); tags of
 /// more than one byte, which no certificate has, are refused.
-pub(crate) struct Reader<'a> {
+#[derive(Debug)]
+pub struct Reader<'a> {
     rest: &'a [u8],
     part: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8], part: &'static str) -> Self {
+    /// Over `bytes`; `part` names them in errors.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8], part: &'static str) -> Self {
         Self { rest: bytes, part }
     }
 
-    pub(crate) const fn malformed(&self) -> Error {
+    /// The error of these bytes.
+    #[must_use]
+    pub const fn malformed(&self) -> Error {
         Error::Malformed { part: self.part }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether everything has been read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(crate) const fn remaining(&self) -> usize {
+    /// Bytes not yet read.
+    #[must_use]
+    pub const fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    pub(crate) fn peek(&self) -> Option<u8> {
+    /// Tag of the next element.
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
-    pub(crate) fn any(&mut self) -> Result<Element<'a>, Error> {
+    /// The next element.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn any(&mut self) -> Result<Element<'a>, Error> {
         let (header_bytes, content_bytes) = lengths(self.rest).ok_or_else(|| self.malformed())?;
         let end = header_bytes
             .checked_add(content_bytes)
@@ -66,7 +92,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, Error> {
+    /// The next element, which must have this tag.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn expect(&mut self, tag: u8) -> Result<Element<'a>, Error> {
         let element = self.any()?;
         if element.tag == tag {
             Ok(element)
@@ -75,7 +105,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Error> {
+    /// The next element, if it has this tag.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Error> {
         if self.peek() == Some(tag) {
             self.any().map(Some)
         } else {
@@ -83,7 +117,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn sequence(&mut self) -> Result<Reader<'a>, Error> {
+    /// A reader of the SEQUENCE that comes next.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn sequence(&mut self) -> Result<Self, Error> {
         let element = self.expect(SEQUENCE)?;
         Ok(Reader {
             rest: element.content,
@@ -91,12 +129,20 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn oid(&mut self) -> Result<ObjectIdentifier, Error> {
+    /// The OBJECT IDENTIFIER that comes next.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn oid(&mut self) -> Result<ObjectIdentifier, Error> {
         let element = self.expect(OID)?;
         ObjectIdentifier::from_bytes(element.content).map_err(|_| self.malformed())
     }
 
-    pub(crate) fn boolean(&mut self) -> Result<Option<bool>, Error> {
+    /// The BOOLEAN that comes next, if one does.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn boolean(&mut self) -> Result<Option<bool>, Error> {
         match self.optional(BOOLEAN)? {
             None => Ok(None),
             Some(Element {
@@ -110,14 +156,21 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of a BIT STRING without unused bits.
-    pub(crate) fn whole_bits(&mut self) -> Result<&'a [u8], Error> {
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn whole_bits(&mut self) -> Result<&'a [u8], Error> {
         match self.expect(BIT_STRING)?.content {
             [0, bits @ ..] => Ok(bits),
             _ => Err(self.malformed()),
         }
     }
 
-    pub(crate) fn finish(self) -> Result<(), Error> {
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when bytes are left.
+    pub fn finish(self) -> Result<(), Error> {
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -149,7 +202,8 @@ fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// One element with `content`.
-pub(crate) fn write(tag: u8, content: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn write(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + 6);
     out.push(tag);
     write_length(&mut out, content.len());
@@ -158,7 +212,8 @@ pub(crate) fn write(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// One element whose content is `parts` in order.
-pub(crate) fn write_all(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+#[must_use]
+pub fn write_all(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length = parts.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(length + 6);
     out.push(tag);
@@ -183,12 +238,15 @@ fn write_length(out: &mut Vec<u8>, length: usize) {
     }
 }
 
-pub(crate) fn write_oid(oid: ObjectIdentifier) -> Vec<u8> {
+/// An OBJECT IDENTIFIER.
+#[must_use]
+pub fn write_oid(oid: ObjectIdentifier) -> Vec<u8> {
     write(OID, oid.as_bytes())
 }
 
 /// A non-negative INTEGER from big-endian bytes.
-pub(crate) fn write_integer(bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn write_integer(bytes: &[u8]) -> Vec<u8> {
     let skipped = bytes.iter().take_while(|byte| **byte == 0).count();
     let digits = &bytes[skipped..];
     if digits.first().is_none_or(|first| first & 0x80 != 0) {
@@ -199,7 +257,8 @@ pub(crate) fn write_integer(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A BIT STRING without unused bits.
-pub(crate) fn write_bits(bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn write_bits(bytes: &[u8]) -> Vec<u8> {
     write_all(BIT_STRING, &[&[0], bytes])
 }
 
