@@ -179,15 +179,7 @@ impl Repository {
         // Whatever was verified by an older root than the newest is signed again too.
         let again = root_changed || old.is_some_and(|old| old.root.version != roots);
 
-        let listed: BTreeMap<_, _> = targets
-            .iter()
-            .map(|(name, target)| {
-                (
-                    name.clone(),
-                    TargetFile::of(&target.bytes, target.custom.clone()),
-                )
-            })
-            .collect();
+        let listed = listing(targets);
         let old_targets = old.map(|old| &old.targets);
         let changed = again || old_targets.is_none_or(|old| old.targets != listed);
         let (version, expires, targets_changed) = draft.version(old_targets, changed);
@@ -237,11 +229,10 @@ impl Repository {
             true,
         )?;
         for (name, target) in targets {
-            let digest = hex::encode(crypto::sha256(&target.bytes));
-            let bytes = Bytes::copy_from_slice(&target.bytes);
-            draft
-                .files
-                .insert(format!("targets/{digest}.{name}"), bytes);
+            draft.files.insert(
+                target_path(name, target),
+                Bytes::copy_from_slice(&target.bytes),
+            );
         }
         let mut files = previous.map(Self::kept).unwrap_or_default();
         files.extend(draft.files);
@@ -279,6 +270,22 @@ impl Repository {
 
 fn root_path(version: u64) -> String {
     format!("{version}.root.json")
+}
+
+fn target_path(name: &str, target: &Target) -> String {
+    format!(
+        "targets/{}.{name}",
+        hex::encode(crypto::sha256(&target.bytes))
+    )
+}
+
+/// What targets metadata says of these targets.
+fn listing(targets: &BTreeMap<String, Target>) -> BTreeMap<String, TargetFile> {
+    let of = |target: &Target| TargetFile::of(&target.bytes, target.custom.clone());
+    targets
+        .iter()
+        .map(|(name, target)| (name.clone(), of(target)))
+        .collect()
 }
 
 /// Follows the files as a client does, with the root chain up to `last`.

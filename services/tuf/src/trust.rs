@@ -77,7 +77,13 @@ pub(crate) fn targets(
     }
     add(SIGNING_CONFIG, config.to_json(), None);
     add(TRUSTED_ROOT, root.to_json(), None);
-    for (name, pem, usage, uri) in single_files(&root) {
+    for SingleFile {
+        name,
+        pem,
+        usage,
+        uri,
+    } in single_files(&root)
+    {
         let status = json!({"usage": usage, "status": "Active", "uri": uri});
         add(&name, pem, Some(json!({ "sigstore": status })));
     }
@@ -262,83 +268,96 @@ fn listed(service: &ServiceUrl, old: &[bundle::Service], operator: &str) -> bund
     }
 }
 
-/// Name, PEM, usage and URI of the targets that cosign 1 and 2 and policy-controller look for. Only what
-/// is in use and what they can read: ECDSA keys.
-fn single_files(root: &TrustedRoot) -> Vec<(String, String, &'static str, String)> {
+/// A target that cosign 1 and 2 and policy-controller look for by its usage.
+struct SingleFile {
+    name: String,
+    pem: String,
+    usage: &'static str,
+    uri: String,
+}
+
+/// Only what is in use and what those clients can read: ECDSA keys.
+fn single_files(root: &TrustedRoot) -> Vec<SingleFile> {
     let mut files = Vec::new();
-    let mut add = |stem: &str, index: usize, extension: &str, pem, usage, uri: &str| {
-        let number = if index == 0 {
-            String::new()
-        } else {
-            format!("_{index}")
-        };
-        files.push((
-            format!("{stem}{number}.{extension}"),
-            pem,
-            usage,
-            uri.to_owned(),
-        ));
-    };
-    let in_use = |period: &Option<ValidityPeriod>| {
-        period.as_ref().is_some_and(|period| period.end.is_none())
-    };
-    for (logs, stem, usage) in [
-        (&root.tlogs, "rekor", "Rekor"),
-        (&root.ctlogs, "ctfe", "CTFE"),
-    ] {
-        let logs = logs.iter().filter(|log| {
-            in_use(&log.public_key.valid_for) && log.public_key.key_details != KeyDetails::Ed25519
-        });
-        for (index, log) in logs.enumerate() {
-            let pem = crypto::to_pem("PUBLIC KEY", &log.public_key.raw_bytes);
-            add(stem, index, "pub", pem, usage, &log.base_url);
-        }
-    }
-    let certificate = |der: &Vec<u8>| crypto::to_pem("CERTIFICATE", der);
-    let authorities = root
-        .certificate_authorities
-        .iter()
-        .filter(|each| in_use(&each.valid_for));
-    for (index, authority) in authorities.enumerate() {
-        let (last, issuers) = authority
-            .cert_chain
-            .split_last()
-            .expect("no chain is empty");
-        add(
-            "fulcio",
-            index,
-            "crt.pem",
-            certificate(last),
-            "Fulcio",
-            &authority.uri,
-        );
-        for (depth, issuer) in issuers.iter().enumerate() {
-            let stem = format!("fulcio_intermediate_v{}", depth + 1);
-            add(
-                &stem,
-                index,
-                "crt.pem",
-                certificate(issuer),
+    log_files(&root.tlogs, "rekor", "Rekor", &mut files);
+    log_files(&root.ctlogs, "ctfe", "CTFE", &mut files);
+    for (index, authority) in in_use(&root.certificate_authorities).enumerate() {
+        let depths = authority.cert_chain.iter().rev().enumerate();
+        for (depth, der) in depths {
+            let stem = match depth {
+                0 => "fulcio".to_owned(),
+                depth => format!("fulcio_intermediate_v{depth}"),
+            };
+            files.push(certificate(
+                numbered(&stem, index, "crt.pem"),
+                der,
                 "Fulcio",
-                &authority.uri,
-            );
+                authority,
+            ));
         }
     }
     // One chain only: these names have no room for a second.
-    let authority = root
-        .timestamp_authorities
-        .iter()
-        .find(|each| in_use(&each.valid_for));
-    if let Some(authority) = authority {
+    if let Some(authority) = in_use(&root.timestamp_authorities).next() {
         let last = authority.cert_chain.len() - 1;
         for (depth, der) in authority.cert_chain.iter().enumerate() {
-            let stem = match depth {
-                0 => "tsa_leaf".to_owned(),
-                depth if depth == last => "tsa_root".to_owned(),
-                depth => format!("tsa_intermediate_{}", depth - 1),
+            let name = match depth {
+                0 => "tsa_leaf.crt.pem".to_owned(),
+                depth if depth == last => "tsa_root.crt.pem".to_owned(),
+                depth => format!("tsa_intermediate_{}.crt.pem", depth - 1),
             };
-            add(&stem, 0, "crt.pem", certificate(der), "TSA", &authority.uri);
+            files.push(certificate(name, der, "TSA", authority));
         }
     }
     files
+}
+
+fn log_files(
+    logs: &[TransparencyLog],
+    stem: &str,
+    usage: &'static str,
+    files: &mut Vec<SingleFile>,
+) {
+    let current = logs.iter().filter(|log| {
+        current(log.public_key.valid_for.as_ref())
+            && log.public_key.key_details != KeyDetails::Ed25519
+    });
+    for (index, log) in current.enumerate() {
+        files.push(SingleFile {
+            name: numbered(stem, index, "pub"),
+            pem: crypto::to_pem("PUBLIC KEY", &log.public_key.raw_bytes),
+            usage,
+            uri: log.base_url.clone(),
+        });
+    }
+}
+
+fn certificate(
+    name: String,
+    der: &[u8],
+    usage: &'static str,
+    authority: &CertificateAuthority,
+) -> SingleFile {
+    SingleFile {
+        name,
+        pem: crypto::to_pem("CERTIFICATE", der),
+        usage,
+        uri: authority.uri.clone(),
+    }
+}
+
+/// `STEM.EXT`, `STEM_1.EXT`, …
+fn numbered(stem: &str, index: usize, extension: &str) -> String {
+    if index == 0 {
+        format!("{stem}.{extension}")
+    } else {
+        format!("{stem}_{index}.{extension}")
+    }
+}
+
+fn current(period: Option<&ValidityPeriod>) -> bool {
+    period.is_some_and(|period| period.end.is_none())
+}
+
+fn in_use(list: &[CertificateAuthority]) -> impl Iterator<Item = &CertificateAuthority> {
+    list.iter().filter(|each| current(each.valid_for.as_ref()))
 }
