@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crates of ours that each crate may depend on, beside dev-dependencies.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     // libs: formats and mathematics
     ("crypto", &[]),
     ("merkle", &["crypto"]),
@@ -34,6 +34,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     // what services stand on
     ("runtime", &["crypto"]),
     ("sequencer", &["runtime", "crypto", "merkle", "note"]),
+    ("airgap", &["runtime", "crypto", "bundle", "oci"]),
     // services: none imports another
     ("oidc", &["runtime", "crypto"]),
     ("fulcio", &["runtime", "crypto", "x509"]),
