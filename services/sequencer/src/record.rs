@@ -1,0 +1,93 @@
+//! The lock record and the staging bundle: what makes a batch repeatable after a crash.
+
+use std::sync::Arc;
+
+use merkle::{Hash, leaf_hash};
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::Stored;
+
+/// Key of the lock record in its own store.
+pub(crate) const RECORD: &str = "record";
+
+/// Key of the staging bundle.
+pub(crate) const STAGING: &str = "staging";
+
+/// Key of the published checkpoint.
+pub(crate) const CHECKPOINT: &str = "tree/checkpoint";
+
+/// Prefix of everything that C2SP tlog-tiles names.
+pub(crate) const TREE: &str = "tree/";
+
+const STAGING_MAGIC: &[u8; 8] = b"staging1";
+
+/// The last tree that was signed. Written by compare-and-swap after the staging bundle and before any
+/// tile, so that no signature is ever contradicted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    pub(crate) origin: String,
+    /// Hex.
+    pub(crate) key_id: String,
+    pub(crate) tree_size: u64,
+    pub(crate) time_ms: u64,
+    /// Size before the batch that is in the staging bundle.
+    pub(crate) previous_size: u64,
+    /// Hex SHA-256 of the staging bundle; empty for the empty tree.
+    pub(crate) staging: String,
+    /// The signed note.
+    pub(crate) checkpoint: String,
+}
+
+impl Record {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("strings and numbers are JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// The bytes of a staging bundle: magic, size before, number of entries, then of each its dedup key,
+/// two lengths of 32 bits, leaf and extra.
+pub(crate) fn encode_staging(previous_size: u64, entries: &[Arc<Stored>]) -> Vec<u8> {
+    let mut bytes = STAGING_MAGIC.to_vec();
+    bytes.extend_from_slice(&previous_size.to_be_bytes());
+    bytes.extend_from_slice(&(entries.len() as u64).to_be_bytes());
+    for entry in entries {
+        bytes.extend_from_slice(&entry.key);
+        for part in [&entry.leaf, &entry.extra] {
+            let length = u32::try_from(part.len()).expect("bounded when it was appended");
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+        bytes.extend_from_slice(&entry.leaf);
+        bytes.extend_from_slice(&entry.extra);
+    }
+    bytes
+}
+
+/// Size before and entries of a staging bundle; `None` when it is not one.
+pub(crate) fn decode_staging(bytes: &[u8]) -> Option<(u64, Vec<Arc<Stored>>)> {
+    let rest = bytes.strip_prefix(STAGING_MAGIC)?;
+    let (previous_size, rest) = rest.split_first_chunk::<8>()?;
+    let (count, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut entries = Vec::new();
+    for _ in 0..u64::from_be_bytes(*count) {
+        let (key, after) = rest.split_first_chunk::<32>()?;
+        let (leaf, after) = after.split_first_chunk::<4>()?;
+        let (extra, after) = after.split_first_chunk::<4>()?;
+        let (leaf, after) = after.split_at_checked(u32::from_be_bytes(*leaf) as usize)?;
+        let (extra, after) = after.split_at_checked(u32::from_be_bytes(*extra) as usize)?;
+        let hash: Hash = leaf_hash(leaf);
+        let (leaf, extra) = (leaf.to_vec(), extra.to_vec());
+        entries.push(Arc::new(Stored {
+            hash,
+            key: *key,
+            leaf,
+            extra,
+        }));
+        rest = after;
+    }
+    rest.is_empty()
+        .then(|| (u64::from_be_bytes(*previous_size), entries))
+}
