@@ -14,6 +14,7 @@ mod extensions;
 mod fulcio;
 mod leaf;
 pub mod oid;
+pub mod public_instance;
 mod request;
 mod san;
 mod sct;

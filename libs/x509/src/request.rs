@@ -93,6 +93,12 @@ impl CertificateRequest {
         Ok(PublicKey::from_spki_der(&self.spki)?)
     }
 
+    /// The SubjectPublicKeyInfo as it came.
+    #[must_use]
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
     /// DER of the subject Name, which may be empty.
     #[must_use]
     pub fn subject_der(&self) -> &[u8] {

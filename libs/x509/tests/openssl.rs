@@ -128,7 +128,13 @@ fn openssl_verifies_the_chain_of_every_key_kind() {
         write(dir.path(), "leaf.pem", &leaf.to_pem());
         let time = at("2026-02-01T10:05:00Z").as_second().to_string();
         let arguments = ["verify", "-x509_strict", "-attime", &time];
-        let files = ["-CAfile", "root.pem", "-untrusted", "intermediate.pem", "leaf.pem"];
+        let files = [
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "intermediate.pem",
+            "leaf.pem",
+        ];
         let output = openssl(dir.path(), &[arguments.as_slice(), &files].concat());
         assert_eq!(stdout(&output), "leaf.pem: OK\n", "{kind:?}");
     }
@@ -230,7 +236,7 @@ fn all_fields_read_back_in_their_encoding() {
     );
     assert_eq!(
         leaf.not_after() - leaf.not_before(),
-        SignedDuration::from_mins(10).try_into().unwrap()
+        SignedDuration::from_mins(10)
     );
 }
 
