@@ -1,0 +1,220 @@
+//! The decision about a workload: every image against every matching policy, all authorities of each.
+
+use std::collections::BTreeMap;
+
+use oci::ImageReference;
+use serde_json::{Value, json};
+
+use crate::authority::{self, Outcome};
+use crate::config::{NoMatchPolicy, PolicyCombination};
+use crate::field_error::{FieldErrors, Level};
+use crate::policy::applies;
+use crate::record::{ImageDecision, PolicyDecision};
+use crate::service::Service;
+use crate::store::{CompiledPolicy, Objects};
+use crate::workload::Workload;
+
+/// What an evaluation rests on.
+#[derive(Debug)]
+pub(crate) struct Evaluation<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) objects: &'a Objects,
+    pub(crate) workload: &'a Workload,
+    /// Of the object, or of the request.
+    pub(crate) namespace: &'a str,
+}
+
+/// One image, used in one or more places.
+struct Image<'a> {
+    written: &'a str,
+    paths: Vec<&'a str>,
+}
+
+impl Evaluation<'_> {
+    /// Decides all images; errors are merged over the places where the same image is used.
+    pub(crate) async fn images(&self) -> (FieldErrors, Vec<ImageDecision>) {
+        let mut images: BTreeMap<&str, Image<'_>> = BTreeMap::new();
+        for used in &self.workload.images {
+            let image = images.entry(&used.image).or_insert_with(|| Image {
+                written: &used.image,
+                paths: Vec::new(),
+            });
+            image.paths.push(&used.path);
+        }
+        let decided = futures::future::join_all(images.values().map(|image| self.image(image)));
+        let mut errors = FieldErrors::default();
+        let mut decisions = Vec::new();
+        for (image_errors, decision) in decided.await {
+            errors.extend(image_errors);
+            decisions.push(decision);
+        }
+        (errors, decisions)
+    }
+
+    async fn image(&self, image: &Image<'_>) -> (FieldErrors, ImageDecision) {
+        let mut errors = FieldErrors::default();
+        let mut decision = ImageDecision {
+            image: image.written.to_owned(),
+            paths: image.paths.iter().map(|path| (*path).to_owned()).collect(),
+            policies: Vec::new(),
+            note: String::new(),
+        };
+        let mut refuse = |message: String, details: &str, level| {
+            decision.note.clone_from(&message);
+            errors.push(level, message, &image.paths, details);
+        };
+        let Ok(reference) = image.written.parse::<ImageReference>() else {
+            refuse(
+                format!("could not parse reference: {}", image.written),
+                "",
+                Level::Error,
+            );
+            return (errors, decision);
+        };
+        if reference.digest().is_none() {
+            let message = format!("invalid value: {} must be an image digest", image.written);
+            refuse(message, "", Level::Error);
+            return (errors, decision);
+        }
+        let matching = match self.matching(&reference) {
+            Ok(matching) => matching,
+            Err(error) => {
+                refuse(error.to_owned(), image.written, Level::Error);
+                return (errors, decision);
+            }
+        };
+        if matching.is_empty() {
+            let level = match self.objects.no_match_policy {
+                NoMatchPolicy::Allow => return (errors, decision),
+                NoMatchPolicy::Deny => Level::Error,
+                NoMatchPolicy::Warn => Level::Warning,
+            };
+            refuse("no matching policies".to_owned(), image.written, level);
+            return (errors, decision);
+        }
+        let evaluated = futures::future::join_all(
+            matching
+                .iter()
+                .map(|policy| self.policy(policy, &reference)),
+        );
+        decision.policies = evaluated.await;
+        let any_passed = decision.policies.iter().any(|policy| policy.passed);
+        let enough = any_passed && self.service.combination() == PolicyCombination::Any;
+        for policy in decision
+            .policies
+            .iter()
+            .filter(|policy| !policy.passed && !enough)
+        {
+            let level = if policy.mode == "warn" {
+                Level::Warning
+            } else {
+                Level::Error
+            };
+            let message = format!("failed policy: {}", policy.policy);
+            let details = failure_text(image.written, policy);
+            errors.push(level, message, &image.paths, &details);
+        }
+        (errors, decision)
+    }
+
+    fn matching(&self, reference: &ImageReference) -> Result<Vec<&CompiledPolicy>, &'static str> {
+        let name = reference.to_string();
+        let subject = self.workload.subject();
+        let mut matching = Vec::new();
+        for policy in self.objects.policies.values() {
+            if policy.matches_image(&name) && applies(&policy.spec, &subject)? {
+                matching.push(policy);
+            }
+        }
+        Ok(matching)
+    }
+
+    async fn policy(&self, policy: &CompiledPolicy, reference: &ImageReference) -> PolicyDecision {
+        let evaluated = futures::future::join_all(
+            policy
+                .authorities
+                .iter()
+                .map(|one| authority::evaluate(self, one, reference)),
+        );
+        let outcomes: Vec<Outcome> = evaluated.await;
+        let mut decision = PolicyDecision {
+            policy: policy.name.clone(),
+            mode: if policy.warns() { "warn" } else { "enforce" }.to_owned(),
+            passed: outcomes.iter().any(|outcome| outcome.decision.passed),
+            authorities: Vec::new(),
+            error: String::new(),
+        };
+        // Divergence: upstream admits what a policy without authorities matches.
+        if policy.authorities.is_empty() {
+            "the policy has no authorities".clone_into(&mut decision.error);
+        }
+        if decision.passed
+            && let Some(expression) = &policy.expression
+        {
+            let checked = match self.policy_input(policy, reference, &outcomes).await {
+                Ok(input) => expression.evaluate(&input),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = checked {
+                decision.passed = false;
+                decision.error = error;
+            }
+        }
+        decision.authorities = outcomes
+            .into_iter()
+            .map(|outcome| outcome.decision)
+            .collect();
+        decision
+    }
+
+    /// `PolicyResult` and what the policy asks for beside it.
+    async fn policy_input(
+        &self,
+        policy: &CompiledPolicy,
+        reference: &ImageReference,
+        outcomes: &[Outcome],
+    ) -> Result<Value, String> {
+        let matches: serde_json::Map<String, Value> = outcomes
+            .iter()
+            .filter(|outcome| outcome.decision.passed)
+            .map(|outcome| (outcome.decision.authority.clone(), outcome.matched.clone()))
+            .collect();
+        let mut input = json!({"authorityMatches": matches});
+        let asked = policy.spec.policy.as_ref();
+        let asks = |field: fn(&crate::policy::Policy) -> Option<bool>| {
+            asked.and_then(field).unwrap_or(false)
+        };
+        if asks(|policy| policy.fetch_config_file) {
+            input["config"] = self.service.configs(self, reference).await?;
+        }
+        if asks(|policy| policy.include_spec) {
+            input["spec"] = self.workload.spec();
+        }
+        if asks(|policy| policy.include_object_meta) {
+            input["metadata"] = self.workload.metadata();
+        }
+        if asks(|policy| policy.include_type_meta) {
+            input["typemeta"] = self.workload.type_meta();
+        }
+        Ok(input)
+    }
+}
+
+/// `IMAGE error1 error2…`, in the order of the authorities.
+fn failure_text(image: &str, policy: &PolicyDecision) -> String {
+    let mut text = image.to_owned();
+    let authorities = policy
+        .authorities
+        .iter()
+        .filter(|authority| !authority.passed);
+    if policy.error.is_empty() {
+        for authority in authorities {
+            text.push(' ');
+            text.push_str(&authority.error);
+        }
+    } else {
+        text.push(' ');
+        text.push_str(&policy.error);
+    }
+    text
+}

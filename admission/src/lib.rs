@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod authority;
+mod config;
+mod decision;
+mod error;
+mod field_error;
+mod policy;
+mod record;
+mod rego;
+mod review;
+mod service;
+mod store;
+mod trust_root;
+mod workload;
+
+pub use config::{Config, NoMatchPolicy, PolicyCombination};
+pub use error::Error;
+pub use record::{Attempt, AuthorityDecision, Decision, ImageDecision, PolicyDecision};
+pub use service::Service;

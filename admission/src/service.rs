@@ -1,0 +1,321 @@
+//! The webhook's state and operations, without HTTP.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use oci::ImageReference;
+use runtime::tls::ServerTls;
+use runtime::{Context, Figure, FigureKind, Listener};
+use serde_json::Value;
+
+use crate::config::{Config, PolicyCombination};
+use crate::decision::Evaluation;
+use crate::field_error::{FieldErrors, Level};
+use crate::record::{self, Decision, Ring};
+use crate::review::{Answer, Request};
+use crate::store::{self, Objects};
+use crate::workload::Workload;
+
+/// The admission webhook.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    context: Context,
+    objects: RwLock<Arc<Objects>>,
+    /// Why the objects on disk are not in force, when they are not.
+    problem: RwLock<Option<String>>,
+    decisions: Ring,
+    tls: ServerTls,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+}
+
+impl Service {
+    pub(crate) fn objects(&self) -> Arc<Objects> {
+        self.objects
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn system_namespace(&self) -> &str {
+        &self.config.system_namespace
+    }
+
+    pub(crate) const fn combination(&self) -> PolicyCombination {
+        self.config.policy_combination
+    }
+
+    pub(crate) fn authority_pem(&self) -> &str {
+        &self.tls.authority_pem
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.context.tasks.stopping().is_cancelled()
+    }
+
+    /// The latest decisions, newest first.
+    pub(crate) fn decisions(&self, count: usize) -> Vec<Decision> {
+        self.decisions.newest(count)
+    }
+
+    /// Decides about a workload, within the time that a decision may take.
+    pub(crate) async fn decide(&self, request: &Request, workload: &Workload) -> Answer {
+        let objects = self.objects();
+        let namespace = namespace(request, workload);
+        let evaluation = Evaluation {
+            service: self,
+            objects: &objects,
+            workload,
+            namespace: &namespace,
+        };
+        let limit = Duration::from_secs(self.config.decision_secs);
+        let (errors, images) = match tokio::time::timeout(limit, evaluation.images()).await {
+            Ok(decided) => decided,
+            Err(_) => {
+                let mut errors = FieldErrors::default();
+                let message = "context was canceled before validation completed".to_owned();
+                errors.push(Level::Error, message, &[], "");
+                (errors, Vec::new())
+            }
+        };
+        let denial = errors
+            .denial()
+            .map(|text| format!("validation failed: {text}"));
+        let answer = Answer {
+            denial,
+            warnings: errors.warnings(),
+            patch: None,
+        };
+        let decision = Decision {
+            time: self.context.clock.now(),
+            uid: request.uid.clone(),
+            operation: request.operation.clone(),
+            kind: request.kind.kind.clone(),
+            namespace,
+            name: object_name(request),
+            allowed: answer.denial.is_none(),
+            message: answer.denial.clone().unwrap_or_default(),
+            warnings: answer.warnings.clone(),
+            images,
+        };
+        let count = if decision.allowed {
+            &self.counts.allowed
+        } else {
+            &self.counts.denied
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        record::log(&decision);
+        self.decisions.push(decision);
+        answer
+    }
+
+    /// The images of a workload that are tags, with what they resolve to: JSON pointer and reference.
+    /// What cannot be resolved is left out, and validation denies it.
+    pub(crate) async fn resolve(
+        &self,
+        workload: &Workload,
+        namespace: &str,
+    ) -> Vec<(String, String)> {
+        let _ = (workload, namespace);
+        Vec::new()
+    }
+
+    /// The config files of an image by platform, for policies that ask.
+    pub(crate) async fn configs(
+        &self,
+        evaluation: &Evaluation<'_>,
+        reference: &ImageReference,
+    ) -> Result<Value, String> {
+        let _ = (evaluation, reference);
+        Err("fetching the config file failed".to_owned())
+    }
+
+    fn load(&self, documents: &[store::Origin]) {
+        let result = Objects::compile(documents, &self.config);
+        let mut problem = self.problem.write().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(objects) => {
+                tracing::info!(policies = objects.policies.len(), "policies are in force");
+                *self.objects.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(objects);
+                *problem = None;
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::error!("policies on disk are refused, the last good ones stay: {error}");
+                *problem = Some(error);
+            }
+        }
+    }
+
+    async fn watch(self: Arc<Self>, dir: PathBuf, mut seen: Vec<store::Origin>) {
+        let mut ticks =
+            tokio::time::interval(Duration::from_secs(self.config.policies_poll_secs.max(1)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match read(&dir).await {
+                Ok(documents) if documents != seen => {
+                    self.load(&documents);
+                    seen = documents;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    let mut problem = self.problem.write().unwrap_or_else(PoisonError::into_inner);
+                    if problem.as_ref() != Some(&error) {
+                        tracing::error!(
+                            "policies cannot be read, the last good ones stay: {error}"
+                        );
+                        *problem = Some(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl runtime::Service for Service {
+    const NAME: &'static str = "admission";
+    const LISTENERS: &'static [Listener] = &[Listener::https("https", 8443)];
+    type Config = Config;
+
+    async fn open(config: Config, context: Context) -> anyhow::Result<Arc<Self>> {
+        let dir = config
+            .policies
+            .clone()
+            .unwrap_or_else(|| context.dir.join("policies"));
+        if config.policies.is_none() {
+            runtime::files::create_dirs(&dir)
+                .with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        let documents = read(&dir).await?;
+        let objects = Objects::compile(&documents, &config)?;
+        let tls = runtime::tls::server(&context, &tls_names(&config, &context))?;
+        let service = Arc::new(Self {
+            decisions: Ring::new(config.decisions_max),
+            objects: RwLock::new(Arc::new(objects)),
+            problem: RwLock::new(None),
+            counts: Counts::default(),
+            config,
+            context: context.clone(),
+            tls,
+        });
+        context
+            .tasks
+            .spawn(Arc::clone(&service).watch(dir, documents));
+        Ok(service)
+    }
+
+    fn router(self: Arc<Self>, _listener: &'static str) -> axum::Router {
+        crate::api::router(self)
+    }
+
+    fn admin(self: Arc<Self>) -> axum::Router {
+        crate::api::admin(self)
+    }
+
+    fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
+        Some(Arc::clone(&self.tls.config))
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+        let problem = self
+            .problem
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some();
+        vec![
+            Figure {
+                name: "siglab_admission_allowed_total",
+                help: "Objects that were admitted after a look at their images.",
+                kind: FigureKind::Counter,
+                value: count(&self.counts.allowed),
+            },
+            Figure {
+                name: "siglab_admission_denied_total",
+                help: "Objects that were denied.",
+                kind: FigureKind::Counter,
+                value: count(&self.counts.denied),
+            },
+            Figure {
+                name: "siglab_admission_policies",
+                help: "Policies in force.",
+                kind: FigureKind::Gauge,
+                value: self.objects().policies.len() as f64,
+            },
+            Figure {
+                name: "siglab_admission_policies_refused",
+                help: "1 while the policies on disk cannot be used and older ones are in force.",
+                kind: FigureKind::Gauge,
+                value: f64::from(u8::from(problem)),
+            },
+        ]
+    }
+}
+
+async fn read(dir: &Path) -> anyhow::Result<Vec<store::Origin>> {
+    let dir = dir.to_owned();
+    Ok(tokio::task::spawn_blocking(move || store::read_directory(&dir)).await??)
+}
+
+fn tls_names(config: &Config, context: &Context) -> Vec<String> {
+    let namespace = &config.system_namespace;
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+        format!("webhook.{namespace}"),
+        format!("webhook.{namespace}.svc"),
+        format!("webhook.{namespace}.svc.cluster.local"),
+    ];
+    let own = context.urls.own("https");
+    names.extend(
+        own.host_str()
+            .map(|host| host.trim_matches(['[', ']']).to_owned()),
+    );
+    names.extend(config.tls_names.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn namespace(request: &Request, workload: &Workload) -> String {
+    let metadata = workload.metadata();
+    let own = metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let namespace = if own.is_empty() {
+        &request.namespace
+    } else {
+        own
+    };
+    if namespace.is_empty() {
+        "default".to_owned()
+    } else {
+        namespace.to_owned()
+    }
+}
+
+fn object_name(request: &Request) -> String {
+    let metadata = |field: &str| {
+        let value = request.object.pointer(&format!("/metadata/{field}"));
+        value
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    };
+    metadata("name")
+        .or_else(|| metadata("generateName"))
+        .unwrap_or_else(|| request.name.clone())
+}

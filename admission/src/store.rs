@@ -1,0 +1,517 @@
+//! The objects that decisions rest on: policies, trust roots, secrets and settings, compiled.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use serde_json::Value;
+
+use crate::config::{Config, NoMatchPolicy};
+use crate::policy::{
+    Authority, ClusterImagePolicy, Glob, KeyRef, Limits, Policy, decode_leniently, decode_strictly,
+    default_policy, default_trust_root, validate,
+};
+use crate::rego::Rego;
+use crate::trust_root::{self, TrustRoot};
+
+/// Largest file of policies, in bytes.
+const FILE_MAX: u64 = 4 << 20;
+/// Most files in the directory of policies.
+const FILES_MAX: usize = 1000;
+
+/// Why the objects cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("cannot read {path}")]
+    Read {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path} is larger than {FILE_MAX} bytes")]
+    FileTooLarge { path: String },
+    #[error("{path} has more than {FILES_MAX} files")]
+    TooManyFiles { path: String },
+    #[error("{path} is not YAML: {reason}")]
+    Yaml { path: String, reason: String },
+    #[error("{origin}: {kind} {name:?}: {reason}")]
+    Object {
+        origin: String,
+        kind: String,
+        name: String,
+        reason: String,
+    },
+}
+
+/// An object and the file that it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Origin {
+    pub(crate) file: String,
+    pub(crate) object: Value,
+}
+
+/// A public key of a policy, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) key: crypto::PublicKey,
+    pub(crate) hash: crypto::HashAlgorithm,
+}
+
+/// An authority with everything resolved that it refers to.
+#[derive(Debug)]
+pub(crate) struct CompiledAuthority {
+    pub(crate) wire: Authority,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) identities: Vec<verify::Identity>,
+    /// One for each attestation.
+    pub(crate) attestation_policies: Vec<Option<Rego>>,
+}
+
+/// A policy, ready to be evaluated.
+#[derive(Debug)]
+pub(crate) struct CompiledPolicy {
+    pub(crate) name: String,
+    pub(crate) spec: crate::policy::Spec,
+    pub(crate) globs: Vec<Glob>,
+    pub(crate) authorities: Vec<CompiledAuthority>,
+    pub(crate) expression: Option<Rego>,
+}
+
+impl CompiledPolicy {
+    pub(crate) fn warns(&self) -> bool {
+        self.spec.mode == "warn"
+    }
+
+    pub(crate) fn matches_image(&self, name: &str) -> bool {
+        self.globs.iter().any(|glob| glob.matches(name))
+    }
+}
+
+/// One consistent set of objects.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    /// By name.
+    pub(crate) policies: BTreeMap<String, CompiledPolicy>,
+    pub(crate) trust_roots: BTreeMap<String, trust_root::Spec>,
+    pub(crate) no_match_policy: NoMatchPolicy,
+    pub(crate) authorities_required: bool,
+    secrets: BTreeMap<(String, String), BTreeMap<String, Vec<u8>>>,
+    config_maps: BTreeMap<(String, String), BTreeMap<String, String>>,
+}
+
+impl Objects {
+    /// Compiles `documents`; later ones of the same kind and name replace earlier ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Object`] for the first object that upstream's webhook would refuse, or that refers to
+    /// something that is not there.
+    pub(crate) fn compile(documents: &[Origin], config: &Config) -> Result<Self, StoreError> {
+        let mut objects = Self {
+            no_match_policy: config.no_match_policy,
+            authorities_required: config.fail_on_empty_authorities,
+            ..Self::default()
+        };
+        let kind = |origin: &Origin| text(&origin.object, "/kind");
+        // What policies refer to comes first.
+        for origin in documents {
+            let read = match kind(origin).as_str() {
+                "Secret" => objects.add_secret(&origin.object),
+                "ConfigMap" => objects.add_config_map(&origin.object, config),
+                "TrustRoot" => objects.add_trust_root(&origin.object),
+                _ => Ok(()),
+            };
+            read.map_err(|reason| failed(origin, reason))?;
+        }
+        for origin in documents {
+            let read = match kind(origin).as_str() {
+                "ClusterImagePolicy" => objects.add_policy(&origin.object, config),
+                "Secret" | "ConfigMap" | "TrustRoot" => Ok(()),
+                other => Err(format!("kind {other:?} is not read here")),
+            };
+            read.map_err(|reason| failed(origin, reason))?;
+        }
+        objects.add_inlined_policies(config)?;
+        Ok(objects)
+    }
+
+    fn add_secret(&mut self, object: &Value) -> Result<(), String> {
+        let mut entries = BTreeMap::new();
+        for (name, value) in object
+            .get("data")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let encoded = value.as_str().unwrap_or_default();
+            let decoded = base64::engine::general_purpose::STANDARD
+                .decode(encoded)
+                .map_err(|_| format!("data.{name} is not base64"))?;
+            entries.insert(name.clone(), decoded);
+        }
+        let plain = object.get("stringData").and_then(Value::as_object);
+        for (name, value) in plain.into_iter().flatten() {
+            entries.insert(
+                name.clone(),
+                value.as_str().unwrap_or_default().as_bytes().to_vec(),
+            );
+        }
+        self.secrets.insert(place(object), entries);
+        Ok(())
+    }
+
+    fn add_config_map(&mut self, object: &Value, config: &Config) -> Result<(), String> {
+        let data = object.get("data").and_then(Value::as_object);
+        let entries: BTreeMap<String, String> = data
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect();
+        let place = place(object);
+        if place.1 == "config-policy-controller" && place.0 == config.system_namespace {
+            if let Some(policy) = entries.get("no-match-policy") {
+                self.no_match_policy = match policy.as_str() {
+                    "allow" => NoMatchPolicy::Allow,
+                    "warn" => NoMatchPolicy::Warn,
+                    _ => NoMatchPolicy::Deny,
+                };
+            }
+            if let Some(required) = entries.get("fail-on-empty-authorities") {
+                self.authorities_required = match required.as_str() {
+                    "1" | "t" | "T" | "TRUE" | "true" | "True" => true,
+                    "0" | "f" | "F" | "FALSE" | "false" | "False" => false,
+                    other => return Err(format!("fail-on-empty-authorities: {other:?}")),
+                };
+            }
+        }
+        self.config_maps.insert(place, entries);
+        Ok(())
+    }
+
+    fn add_trust_root(&mut self, object: &Value) -> Result<(), String> {
+        let mut root: TrustRoot = decode_strictly(object)?;
+        default_trust_root(&mut root.spec);
+        trust_root::validate(&root.spec)
+            .denial()
+            .map_or(Ok(()), Err)?;
+        self.trust_roots.insert(root.name().to_owned(), root.spec);
+        Ok(())
+    }
+
+    fn add_policy(&mut self, object: &Value, config: &Config) -> Result<(), String> {
+        let mut policy: ClusterImagePolicy = decode_strictly(object)?;
+        default_policy(&mut policy);
+        if policy.name().is_empty() {
+            return Err("missing field(s): metadata.name".to_owned());
+        }
+        let limits = Limits {
+            authorities_required: self.authorities_required,
+            system_namespace: &config.system_namespace,
+        };
+        validate(&policy.spec, limits)
+            .denial()
+            .map_or(Ok(()), Err)?;
+        let name = policy.name().to_owned();
+        let compiled = self.compile_policy(name.clone(), policy.spec, config)?;
+        self.policies.insert(name, compiled);
+        Ok(())
+    }
+
+    /// Policies in the form that upstream's controller inlines them into a ConfigMap.
+    fn add_inlined_policies(&mut self, config: &Config) -> Result<(), StoreError> {
+        let place = (
+            config.system_namespace.clone(),
+            "config-image-policies".to_owned(),
+        );
+        let Some(entries) = self.config_maps.get(&place).cloned() else {
+            return Ok(());
+        };
+        for (name, value) in entries.into_iter().filter(|(name, _)| name != "_example") {
+            let failed = |reason: String| StoreError::Object {
+                origin: "config-image-policies".to_owned(),
+                kind: "ClusterImagePolicy".to_owned(),
+                name: name.clone(),
+                reason: format!("failed to parse the entry {name:?} : {value:?} : {reason}"),
+            };
+            let mut spec: Value =
+                serde_saphyr::from_str(&value).map_err(|error| failed(error.to_string()))?;
+            inlined_attestations(&mut spec);
+            let wrapped = serde_json::json!({"metadata": {"name": name}, "spec": spec});
+            let mut policy: ClusterImagePolicy = decode_leniently(&wrapped).map_err(failed)?;
+            default_policy(&mut policy);
+            let compiled = self
+                .compile_policy(name.clone(), policy.spec, config)
+                .map_err(failed)?;
+            self.policies.insert(name, compiled);
+        }
+        Ok(())
+    }
+
+    fn compile_policy(
+        &self,
+        name: String,
+        spec: crate::policy::Spec,
+        config: &Config,
+    ) -> Result<CompiledPolicy, String> {
+        let globs = spec
+            .images
+            .iter()
+            .flatten()
+            .map(|image| Glob::new(&image.glob))
+            .collect::<Result<_, _>>()?;
+        let authorities = spec
+            .authorities
+            .iter()
+            .map(|authority| self.compile_authority(authority, config))
+            .collect::<Result<_, _>>()?;
+        let expression = spec
+            .policy
+            .as_ref()
+            .map(|policy| self.compile_rego("ClusterImagePolicy", policy, config))
+            .transpose()?;
+        Ok(CompiledPolicy {
+            name,
+            spec,
+            globs,
+            authorities,
+            expression,
+        })
+    }
+
+    fn compile_authority(
+        &self,
+        authority: &Authority,
+        config: &Config,
+    ) -> Result<CompiledAuthority, String> {
+        let keys = match &authority.key {
+            Some(key) => vec![self.read_key(key, config)?],
+            None => Vec::new(),
+        };
+        let mut identities = Vec::new();
+        let keyless = authority.keyless.as_ref();
+        for identity in keyless
+            .and_then(|keyless| keyless.identities.as_ref())
+            .into_iter()
+            .flatten()
+        {
+            let pattern = |exact: &str, regexp: &str| {
+                verify::Pattern::new(Some(exact), Some(regexp))
+                    .map_err(|error| error.to_string())?
+                    .ok_or_else(|| "an identity needs an issuer and a subject".to_owned())
+            };
+            identities.push(verify::Identity {
+                issuer: pattern(&identity.issuer, &identity.issuer_regexp)?,
+                subject: pattern(&identity.subject, &identity.subject_regexp)?,
+            });
+        }
+        let attestation_policies = authority
+            .attestations
+            .iter()
+            .map(|attestation| {
+                attestation
+                    .policy
+                    .as_ref()
+                    .map(|policy| self.compile_rego(&attestation.name, policy, config))
+                    .transpose()
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(CompiledAuthority {
+            wire: authority.clone(),
+            keys,
+            identities,
+            attestation_policies,
+        })
+    }
+
+    fn read_key(&self, key: &KeyRef, config: &Config) -> Result<Key, String> {
+        let hash = match key.hash_algorithm.trim().to_lowercase().as_str() {
+            "" | "sha256" => crypto::HashAlgorithm::Sha256,
+            "sha384" => crypto::HashAlgorithm::Sha384,
+            "sha512" => crypto::HashAlgorithm::Sha512,
+            other => return Err(format!("hash algorithm {other} is not supported")),
+        };
+        let pem = match &key.secret_ref {
+            None => key.data.clone(),
+            Some(reference) => {
+                let place = (config.system_namespace.clone(), reference.name.clone());
+                let secret = self
+                    .secrets
+                    .get(&place)
+                    .ok_or_else(|| format!("secret {:?} not found", reference.name))?;
+                let mut values = secret.values();
+                let name = &reference.name;
+                let value = values
+                    .next()
+                    .ok_or_else(|| format!("secret {name:?} contains no data"))?;
+                if values.next().is_some() {
+                    return Err(format!(
+                        "secret {name:?} contains multiple data entries, only one is supported"
+                    ));
+                }
+                String::from_utf8_lossy(value).into_owned()
+            }
+        };
+        let key = crypto::PublicKey::from_pem(&pem).map_err(|error| error.to_string())?;
+        Ok(Key { key, hash })
+    }
+
+    fn compile_rego(&self, name: &str, policy: &Policy, config: &Config) -> Result<Rego, String> {
+        if policy.kind != "rego" {
+            return Err(format!("sorry Type {} is not supported yet", policy.kind));
+        }
+        let source = match (&policy.config_map_ref, &policy.remote) {
+            (Some(reference), _) => {
+                let place = (config.system_namespace.clone(), reference.name.clone());
+                let map = self
+                    .config_maps
+                    .get(&place)
+                    .ok_or_else(|| format!("configmap {:?} not found", reference.name))?;
+                map.get(&reference.key).cloned().ok_or_else(|| {
+                    format!(
+                        "configmap {:?} does not contain key {}",
+                        reference.name, reference.key
+                    )
+                })?
+            }
+            (None, Some(remote)) => {
+                return Err(format!(
+                    "policy.remote {} is not fetched: the controller contacts no host that is not \
+                     configured; use policy.data or policy.configMapRef",
+                    remote.url
+                ));
+            }
+            (None, None) => policy.data.clone(),
+        };
+        Rego::compile(name, &source)
+    }
+
+    /// A secret's entry.
+    pub(crate) fn secret(&self, namespace: &str, name: &str, entry: &str) -> Option<&[u8]> {
+        let secret = self.secrets.get(&(namespace.to_owned(), name.to_owned()))?;
+        secret.get(entry).map(Vec::as_slice)
+    }
+}
+
+/// An inlined attestation has its policy's fields beside its own.
+fn inlined_attestations(spec: &mut Value) {
+    let authorities = spec.get_mut("authorities").and_then(Value::as_array_mut);
+    for authority in authorities.into_iter().flatten() {
+        let attestations = authority
+            .get_mut("attestations")
+            .and_then(Value::as_array_mut);
+        for attestation in attestations.into_iter().flatten() {
+            let Some(fields) = attestation.as_object_mut() else {
+                continue;
+            };
+            let kind = fields
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            if !kind.is_empty() && !fields.contains_key("policy") {
+                let policy = serde_json::json!({"type": kind, "data": fields.get("data")});
+                fields.insert("policy".to_owned(), policy);
+            }
+        }
+    }
+}
+
+/// The objects of all YAML and JSON files in `dir`, in the order of their names. A missing directory is an
+/// empty one.
+///
+/// # Errors
+/// [`StoreError`] naming the file.
+pub(crate) fn read_directory(dir: &Path) -> Result<Vec<Origin>, StoreError> {
+    let shown = |path: &Path| path.display().to_string();
+    let read_error = |path: &Path, source| StoreError::Read {
+        path: shown(path),
+        source,
+    };
+    let mut files = Vec::new();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(read_error(dir, error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| read_error(dir, error))?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml" | "json")) {
+            files.push(path);
+        }
+    }
+    if files.len() > FILES_MAX {
+        return Err(StoreError::TooManyFiles { path: shown(dir) });
+    }
+    files.sort();
+    let mut documents = Vec::new();
+    for path in files {
+        let size = std::fs::metadata(&path)
+            .map_err(|error| read_error(&path, error))?
+            .len();
+        if size > FILE_MAX {
+            return Err(StoreError::FileTooLarge { path: shown(&path) });
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| read_error(&path, error))?;
+        documents.extend(parse(&shown(&path), &text)?);
+    }
+    Ok(documents)
+}
+
+/// The objects of a multi-document YAML (or JSON) text; lists are taken apart.
+///
+/// # Errors
+/// [`StoreError::Yaml`].
+pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Origin>, StoreError> {
+    let values: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| StoreError::Yaml {
+            path: file.to_owned(),
+            reason: error.to_string(),
+        })?;
+    let mut documents = Vec::new();
+    for value in values {
+        match value.get("items").and_then(Value::as_array) {
+            Some(items) if text_of(&value, "kind").ends_with("List") => {
+                documents.extend(items.iter().map(|item| Origin {
+                    file: file.to_owned(),
+                    object: item.clone(),
+                }));
+            }
+            _ if value.is_null() => {}
+            _ => documents.push(Origin {
+                file: file.to_owned(),
+                object: value,
+            }),
+        }
+    }
+    Ok(documents)
+}
+
+fn failed(origin: &Origin, reason: String) -> StoreError {
+    StoreError::Object {
+        origin: origin.file.clone(),
+        kind: text(&origin.object, "/kind"),
+        name: text(&origin.object, "/metadata/name"),
+        reason,
+    }
+}
+
+fn place(object: &Value) -> (String, String) {
+    let namespace = text(object, "/metadata/namespace");
+    let namespace = if namespace.is_empty() {
+        "default".to_owned()
+    } else {
+        namespace
+    };
+    (namespace, text(object, "/metadata/name"))
+}
+
+fn text(object: &Value, pointer: &str) -> String {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get(key).and_then(Value::as_str).unwrap_or_default()
+}
