@@ -1,0 +1,295 @@
+//! cosign v3: its defaults, by bundles.
+
+use crate::scene::{EMAIL, Scene, entry, split, text, timestamps};
+
+/// `verify` of an image by identity and issuer.
+fn verify(scene: &Scene, image: &str, identity: &str, issuer: &str) -> tests::Outcome {
+    let identity = format!("--certificate-identity={identity}");
+    let issuer = format!("--certificate-oidc-issuer={issuer}");
+    scene.run("cosign", &["verify", &identity, &issuer, image])
+}
+
+fn sign(scene: &Scene, image: &str) {
+    let token = scene.token();
+    let _ = scene
+        .run(
+            "cosign",
+            &["sign", "--yes", "--identity-token", &token, image],
+        )
+        .succeeds();
+}
+
+#[test]
+fn an_image_is_signed_and_verified_with_default_settings() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let (bundle, count) = scene.bundle_of(&image);
+    assert_eq!(count, 1);
+    let entry = entry(&bundle);
+    assert_eq!(entry["kindVersion"]["kind"], "hashedrekord");
+    assert_eq!(
+        entry["kindVersion"]["version"], "0.0.2",
+        "Rekor v2 is the default"
+    );
+    assert_eq!(timestamps(&bundle), 1);
+    let _ = verify(&scene, &image, EMAIL, &scene.issuer())
+        .succeeds()
+        .says("Existence of the claims in the transparency log was verified offline");
+}
+
+#[test]
+fn another_identity_issuer_or_digest_does_not_verify() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let issuer = scene.issuer();
+    verify(&scene, &image, "mallory@lab.example", &issuer).fails_with("no matching");
+    verify(&scene, &image, EMAIL, "http://localhost:1").fails_with("no matching");
+    let unsigned = scene.image("app", "two");
+    verify(&scene, &unsigned, EMAIL, &issuer).fails_with("no signatures found");
+}
+
+#[test]
+fn a_second_signature_stands_beside_the_first() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let token = scene.token_with("email=bob@lab.example");
+    let _ = scene
+        .run(
+            "cosign",
+            &["sign", "--yes", "--identity-token", &token, &image],
+        )
+        .succeeds();
+    assert_eq!(scene.bundle_of(&image).1, 2);
+    for identity in [EMAIL, "bob@lab.example"] {
+        let _ = verify(&scene, &image, identity, &scene.issuer()).succeeds();
+    }
+}
+
+#[test]
+fn rekor_v1_alone_gives_an_entry_with_a_promise() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    let token = scene.token();
+    let config = scene.siglab.file("signing_config_rekor_v1.json");
+    let root = scene.siglab.file("trusted_root.json");
+    let arguments = [
+        "sign",
+        "--yes",
+        "--identity-token",
+        &token,
+        "--signing-config",
+        &config,
+        "--trusted-root",
+        &root,
+        &image,
+    ];
+    let _ = scene.run("cosign", &arguments).succeeds();
+    let (bundle, _) = scene.bundle_of(&image);
+    let entry = entry(&bundle);
+    assert_eq!(entry["kindVersion"]["kind"], "dsse");
+    assert_eq!(entry["kindVersion"]["version"], "0.0.1");
+    assert!(!text(&entry["inclusionPromise"]["signedEntryTimestamp"]).is_empty());
+    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+    verify(&scene, &image, "mallory@lab.example", &scene.issuer()).fails_with("no matching");
+}
+
+/// Signs a blob, verifies it, and changes one thing after another.
+fn blob(scene: &Scene, config: &[&str], kind: (&str, &str)) {
+    let blob = scene
+        .home
+        .write("blob.txt", "hello\n")
+        .display()
+        .to_string();
+    let token = scene.token();
+    let sign = [
+        "sign-blob",
+        "--yes",
+        "--identity-token",
+        &token,
+        "--bundle",
+        "blob.bundle",
+    ];
+    let _ = scene
+        .run("cosign", &[&sign[..], config, &[&blob]].concat())
+        .succeeds();
+    let bundle: serde_json::Value =
+        serde_json::from_slice(&scene.home.read("blob.bundle")).unwrap();
+    let found = &entry(&bundle)["kindVersion"];
+    assert_eq!((text(&found["kind"]), text(&found["version"])), kind);
+    let verify = |identity: &str, file: &str| {
+        let identity = format!("--certificate-identity={identity}");
+        let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
+        let flags = [
+            "verify-blob",
+            "--bundle",
+            "blob.bundle",
+            &identity,
+            &issuer,
+            file,
+        ];
+        scene.run("cosign", &flags)
+    };
+    let _ = verify(EMAIL, &blob).succeeds().says("Verified OK");
+    verify("mallory@lab.example", &blob).fails_with("no matching");
+    let other = scene
+        .home
+        .write("other.txt", "hallo\n")
+        .display()
+        .to_string();
+    let refused = verify(EMAIL, &other);
+    assert!(!refused.is_success(), "another blob verified");
+}
+
+#[test]
+fn a_blob_is_signed_and_verified_by_rekor_v2() {
+    let scene = Scene::initialized();
+    blob(&scene, &[], ("hashedrekord", "0.0.2"));
+}
+
+#[test]
+fn a_blob_is_signed_and_verified_by_rekor_v1() {
+    let scene = Scene::initialized();
+    let config = scene.siglab.file("signing_config_rekor_v1.json");
+    let root = scene.siglab.file("trusted_root.json");
+    let flags = ["--signing-config", &config, "--trusted-root", &root];
+    blob(&scene, &flags, ("hashedrekord", "0.0.1"));
+}
+
+#[test]
+fn an_attestation_is_made_and_verified() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    let predicate = scene
+        .home
+        .write("predicate.json", r#"{"builder": {"id": "lab"}}"#);
+    let token = scene.token();
+    let attest = [
+        "attest",
+        "--yes",
+        "--identity-token",
+        &token,
+        "--type",
+        "slsaprovenance1",
+        "--predicate",
+        predicate.to_str().unwrap(),
+        &image,
+    ];
+    let _ = scene.run("cosign", &attest).succeeds();
+    let identity = format!("--certificate-identity={EMAIL}");
+    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
+    let verify = [
+        "verify-attestation",
+        "--type",
+        "slsaprovenance1",
+        &identity,
+        &issuer,
+        &image,
+    ];
+    let _ = scene.run("cosign", &verify).succeeds();
+    let verify = [
+        "verify-attestation",
+        "--type",
+        "spdx",
+        &identity,
+        &issuer,
+        &image,
+    ];
+    assert!(
+        !scene.run("cosign", &verify).is_success(),
+        "another predicate type verified"
+    );
+    let wrong = "--certificate-identity=mallory@lab.example";
+    let verify = [
+        "verify-attestation",
+        "--type",
+        "slsaprovenance1",
+        wrong,
+        &issuer,
+        &image,
+    ];
+    scene.run("cosign", &verify).fails_with("no matching");
+}
+
+#[test]
+fn a_github_workflow_signs_without_flags() {
+    let mut scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    let issuer = format!("{}/github-actions", scene.issuer());
+    let url = format!("{issuer}/idtoken?api-version=2.0");
+    scene.home.set("ACTIONS_ID_TOKEN_REQUEST_URL", url);
+    let bearer = String::from_utf8(scene.get(&format!("{issuer}/request-token"))).unwrap();
+    scene.home.set("ACTIONS_ID_TOKEN_REQUEST_TOKEN", bearer);
+    let _ = scene.run("cosign", &["sign", "--yes", &image]).succeeds();
+    let regexp = "--certificate-identity-regexp=^https://github.com/.*/\\.github/workflows/";
+    let issuer = format!("--certificate-oidc-issuer={issuer}");
+    let _ = scene
+        .run("cosign", &["verify", regexp, &issuer, &image])
+        .succeeds();
+}
+
+#[test]
+fn a_token_in_the_environment_signs_without_flags() {
+    let mut scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    let token = scene.token();
+    scene.home.set("SIGSTORE_ID_TOKEN", token);
+    let _ = scene.run("cosign", &["sign", "--yes", &image]).succeeds();
+    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+}
+
+#[test]
+fn a_key_of_ones_own_signs_and_verifies() {
+    let mut scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    scene.home.set("COSIGN_PASSWORD", "secret");
+    let _ = scene.run("cosign", &["generate-key-pair"]).succeeds();
+    let _ = scene
+        .run("cosign", &["sign", "--yes", "--key", "cosign.key", &image])
+        .succeeds();
+    let _ = scene
+        .run("cosign", &["verify", "--key", "cosign.pub", &image])
+        .succeeds();
+    let other = scene.image("app", "two");
+    scene
+        .run("cosign", &["verify", "--key", "cosign.pub", &other])
+        .fails_with("no signatures");
+}
+
+#[test]
+fn signatures_verify_after_a_restart_on_other_ports() {
+    let mut scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    let issuer = scene.issuer();
+    sign(&scene, &image);
+    scene.siglab.restart();
+    let _ = scene.initialize("cosign").succeeds();
+    let (name, digest) = split(&image);
+    let image = format!("{}/{name}@{digest}", scene.siglab.registry());
+    let _ = verify(&scene, &image, EMAIL, &issuer).succeeds();
+    sign(&scene, &image);
+    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+}
+
+#[test]
+fn another_labs_trust_refuses_what_this_one_signed() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let other = tests::Siglab::start();
+    let identity = format!("--certificate-identity={EMAIL}");
+    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
+    let root = other.file("trusted_root.json");
+    let flags = [
+        "verify",
+        "--trusted-root",
+        &root,
+        &identity,
+        &issuer,
+        &image,
+    ];
+    let refused = scene.run("cosign", &flags);
+    assert!(!refused.is_success(), "another lab's root verified");
+}

@@ -1,0 +1,150 @@
+//! openssl and timestamp-cli against the timestamp authority.
+
+use crate::scene::Scene;
+
+#[test]
+fn openssl_verifies_a_timestamp() {
+    let scene = Scene::new();
+    scene.home.write("file.txt", "hello\n");
+    scene.home.write("other.txt", "hallo\n");
+    let base = scene.siglab.url("tsa", "http");
+    for (hash, certificates) in [
+        ("-sha256", "-cert"),
+        ("-sha384", "-cert"),
+        ("-sha512", "-cert"),
+    ] {
+        let query = [
+            "ts",
+            "-query",
+            "-data",
+            "file.txt",
+            hash,
+            certificates,
+            "-out",
+            "request.tsq",
+        ];
+        let _ = scene.run("openssl", &query).succeeds();
+        let flags = [
+            "--silent",
+            "--fail",
+            "--header",
+            "Content-Type: application/timestamp-query",
+            "--data-binary",
+            "@request.tsq",
+            "--output",
+            "response.tsr",
+        ];
+        let url = format!("{base}/api/v1/timestamp");
+        let _ = scene
+            .run("curl", &[&flags[..], &[&url]].concat())
+            .succeeds();
+        chain(&scene, &base);
+        let verify = |what: &[&str]| {
+            let flags = [
+                "ts",
+                "-verify",
+                "-in",
+                "response.tsr",
+                "-CAfile",
+                "root.pem",
+            ];
+            let flags = [&flags[..], &["-untrusted", "chain.pem"], what].concat();
+            scene.run("openssl", &flags)
+        };
+        let _ = verify(&["-queryfile", "request.tsq"])
+            .succeeds()
+            .says("Verification: OK");
+        let _ = verify(&["-data", "file.txt"]).succeeds();
+        verify(&["-data", "other.txt"]).fails_with("Verification: FAILED");
+    }
+}
+
+/// The chain, and its root alone.
+fn chain(scene: &Scene, base: &str) {
+    let pem = String::from_utf8(scene.get(&format!("{base}/api/v1/timestamp/certchain"))).unwrap();
+    let root = pem.rfind("-----BEGIN").expect("a chain");
+    scene.home.write("chain.pem", &pem);
+    scene.home.write("root.pem", &pem[root..]);
+}
+
+#[test]
+fn a_request_without_certificates_is_verified_with_the_chain() {
+    let scene = Scene::new();
+    scene.home.write("file.txt", "hello\n");
+    let base = scene.siglab.url("tsa", "http");
+    let query = [
+        "ts",
+        "-query",
+        "-data",
+        "file.txt",
+        "-sha256",
+        "-no_nonce",
+        "-out",
+        "request.tsq",
+    ];
+    let _ = scene.run("openssl", &query).succeeds();
+    let flags = [
+        "--silent",
+        "--fail",
+        "--header",
+        "Content-Type: application/timestamp-query",
+        "--data-binary",
+        "@request.tsq",
+        "--output",
+        "response.tsr",
+    ];
+    let url = format!("{base}/api/v1/timestamp");
+    let _ = scene
+        .run("curl", &[&flags[..], &[&url]].concat())
+        .succeeds();
+    chain(&scene, &base);
+    let verify = [
+        "ts",
+        "-verify",
+        "-in",
+        "response.tsr",
+        "-CAfile",
+        "root.pem",
+        "-untrusted",
+        "chain.pem",
+        "-data",
+        "file.txt",
+    ];
+    let _ = scene.run("openssl", &verify).succeeds();
+}
+
+#[test]
+fn timestamp_cli_requests_and_verifies() {
+    let scene = Scene::new();
+    scene.home.write("file.txt", "hello\n");
+    let server = scene.siglab.url("tsa", "http");
+    let stamp = [
+        "--timestamp_server",
+        &server,
+        "timestamp",
+        "--hash",
+        "sha256",
+        "--artifact",
+        "file.txt",
+        "--certificate=true",
+        "--nonce",
+        "17",
+        "--out",
+        "response.tsr",
+    ];
+    let _ = scene
+        .run("timestamp-cli", &stamp)
+        .succeeds()
+        .says("Artifact timestamped at");
+    chain(&scene, &server);
+    let verify = |file: &str| {
+        let flags = ["verify", "--timestamp", "response.tsr", "--artifact", file];
+        let flags = [&flags[..], &["--certificate-chain", "chain.pem"]].concat();
+        scene.run("timestamp-cli", &flags)
+    };
+    let _ = verify("file.txt")
+        .succeeds()
+        .says("Successfully verified timestamp");
+    scene.home.write("other.txt", "hallo\n");
+    assert!(!verify("other.txt").is_success());
+}
