@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod chain;
+mod config;
+mod error;
+mod leaf;
+mod roots;
+mod service;
+
+pub use chain::ChainError;
+pub use config::Config;
+pub use error::{BodyError, Error, ParameterError};
+pub use service::Service;
