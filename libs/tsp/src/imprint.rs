@@ -76,14 +76,13 @@ impl MessageImprint {
     }
 }
 
-/// An AlgorithmIdentifier whose parameters are absent or NULL.
+/// An AlgorithmIdentifier. Its parameters, which none of the algorithms here has, are passed over, as
+/// upstream's authority does.
 pub(crate) fn read_algorithm(reader: &mut Reader<'_>) -> Result<ObjectIdentifier, Error> {
     let mut algorithm = reader.sequence().map_err(malformed)?;
     let oid = algorithm.oid().map_err(malformed)?;
-    if !algorithm.is_empty() && algorithm.any().map_err(malformed)?.whole != NULL {
-        return Err(Error::Malformed {
-            part: "algorithm parameters",
-        });
+    if !algorithm.is_empty() {
+        algorithm.any().map_err(malformed)?;
     }
     algorithm.finish().map_err(malformed)?;
     Ok(oid)

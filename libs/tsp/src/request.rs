@@ -55,11 +55,10 @@ impl TimestampRequest {
         let mut outer = Reader::new(der, "timestamp request");
         let mut reader = outer.sequence().map_err(malformed)?;
         outer.finish().map_err(malformed)?;
-        if reader.expect(tlv::INTEGER).map_err(malformed)?.content != [1] {
-            return Err(Error::Malformed {
-                part: "timestamp request version",
-            });
-        }
+        // Upstream's authority answers requests of any version.
+        read_integer(&mut reader)?.ok_or(Error::Malformed {
+            part: "request version",
+        })?;
         let imprint = MessageImprint::read(&mut reader);
         let policy = match reader.peek() {
             Some(tlv::OID) => Some(reader.oid().map_err(malformed)?),
@@ -67,7 +66,8 @@ impl TimestampRequest {
         };
         let nonce = read_integer(&mut reader)?;
         let certificates = reader.boolean().map_err(malformed)?.unwrap_or_default();
-        let has_extensions = reader.optional(EXTENSIONS).map_err(malformed)?.is_some();
+        let extensions = reader.optional(EXTENSIONS).map_err(malformed)?;
+        let has_extensions = extensions.is_some_and(|list| !list.content.is_empty());
         reader.finish().map_err(malformed)?;
         // Junk is junk, whatever its imprint would be.
         Ok(Self {

@@ -22,7 +22,7 @@ const CHAIN: &str = "application/pem-certificate-chain";
 
 /// Upstream's middleware against caches, name by name.
 const NO_CACHE: [(&str, &str); 4] = [
-    ("expires", "Thu, 01 Jan 1970 00:00:00 UTC"),
+    ("expires", "Thu, 01 Jan 1970 00:00:00 GMT"),
     (
         "cache-control",
         "no-cache, no-store, no-transform, must-revalidate, private, max-age=0",
@@ -31,18 +31,30 @@ const NO_CACHE: [(&str, &str); 4] = [
     ("x-accel-expires", "0"),
 ];
 
+/// Headers that a page may send.
+const SHARED_HEADERS: [&str; 3] = ["accept", "content-type", "x-requested-with"];
+
 /// All paths.
 pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/api/v1/timestamp", any(get_timestamp_response))
+        .route("/api/v1/timestamp/", any(get_timestamp_response))
         .route("/api/v1/timestamp/certchain", any(get_timestamp_cert_chain))
         .route(
-            "/ping",
-            any(async || ([(header::CONTENT_TYPE, "text/plain")], ".")),
+            "/api/v1/timestamp/certchain/",
+            any(get_timestamp_cert_chain),
         )
+        .route("/ping", any(ping))
         .fallback(not_found)
         .layer(middleware::from_fn(share))
         .with_state(service)
+}
+
+async fn ping(request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return not_found(request).await.into_response();
+    }
+    ([(header::CONTENT_TYPE, "text/plain")], ".").into_response()
 }
 
 async fn not_found(request: Request) -> Error {
@@ -89,7 +101,9 @@ async fn answer(service: &Service, headers: &HeaderMap, body: Body) -> Result<Ve
         return Err(Error::MediaType { content_type });
     }
     if !accepts(headers, REPLY) {
-        return Err(Error::Accept);
+        return Err(Error::Accept {
+            json: accepts(headers, JSON),
+        });
     }
     let body = body.map_err(|_| Error::Unreadable)?;
     if empty {
@@ -113,7 +127,10 @@ async fn get_timestamp_cert_chain(
         return refused_method(&method, "GET");
     }
     if !accepts(&headers, CHAIN) {
-        return Error::Accept.into_response();
+        return Error::Accept {
+            json: accepts(&headers, JSON),
+        }
+        .into_response();
     }
     let headers = [
         (header::CONTENT_TYPE, CHAIN),
@@ -168,15 +185,12 @@ fn accepts(headers: &HeaderMap, offer: &str) -> bool {
 /// Upstream's CORS: pages of any origin may ask and read.
 async fn share(request: Request, next: Next) -> Response {
     let from_page = request.headers().contains_key(header::ORIGIN);
-    let preflight = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
+    if request.method() == Method::OPTIONS
+        && let Some(wish) = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
+        return preflight(from_page, wish, &request);
+    }
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if from_page {
@@ -184,11 +198,39 @@ async fn share(request: Request, next: Next) -> Response {
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             HeaderValue::from_static("*"),
         );
-        if preflight {
-            let methods = HeaderValue::from_static("GET, HEAD, POST");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-            let allowed = HeaderValue::from_static("accept, content-type, x-requested-with");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    response
+}
+
+/// An empty 204 that allows what is asked for, or says nothing.
+fn preflight(from_page: bool, wish: &HeaderValue, request: &Request) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    let vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+    headers.insert(header::VARY, HeaderValue::from_static(vary));
+    let asked = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let names = asked
+        .and_then(|names| names.to_str().ok())
+        .unwrap_or_default();
+    let known = names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .all(|name| {
+            SHARED_HEADERS
+                .iter()
+                .any(|shared| name.eq_ignore_ascii_case(shared))
+        });
+    if from_page && known && matches!(wish.as_bytes(), b"GET" | b"HEAD" | b"POST") {
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            HeaderValue::from_static("*"),
+        );
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, wish.clone());
+        if let Some(asked) = asked {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
         }
     }
     response

@@ -11,7 +11,10 @@ use serde_json::json;
 pub enum Error {
     /// The client takes no timestamp replies. Upstream answers with an empty 500.
     #[error("the client accepts no application/timestamp-reply")]
-    Accept,
+    Accept {
+        /// Whether it takes JSON; then the empty answer is called so.
+        json: bool,
+    },
     /// The clock shows a time before the last timestamp: stamping would turn back time (RELIABILITY A11).
     #[error("the clock is behind the last timestamp issued")]
     ClockBehind,
@@ -98,28 +101,39 @@ impl Error {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Path { .. } => StatusCode::NOT_FOUND,
             Self::ClockBehind | Self::ClockOutsideValidity => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Accept | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Accept { .. } | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, status.as_u16())
+    }
+}
+
+impl Error {
+    /// Upstream's handler labels its JSON as a timestamp; the framework before it does not.
+    const fn content_type(&self) -> &'static str {
+        match self {
+            Self::EmptyBody | Self::MediaType { .. } | Self::Method { .. } | Self::Path { .. } => {
+                "application/json"
+            }
+            _ => "application/timestamp-reply",
+        }
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.codes();
-        if matches!(self, Self::Accept) {
-            return status.into_response();
+        if let Self::Accept { json } = self {
+            let content_type = if json { "application/json" } else { "" };
+            return (status, [(header::CONTENT_TYPE, content_type)]).into_response();
         }
         let message = match &self {
             Self::Internal(cause) => format!("{self}, request {}", runtime::log_internal(cause)),
             refused => refused.to_string(),
         };
-        let mut body = json!({ "code": code, "message": message }).to_string();
-        body.push('\n');
+        let body = json!({ "code": code, "message": message }).to_string();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        // JSON under the name of a timestamp: so upstream does, and so clients have learnt to read it.
-        let content_type = HeaderValue::from_static("application/timestamp-reply");
+        let content_type = HeaderValue::from_static(self.content_type());
         headers.insert(header::CONTENT_TYPE, content_type);
         if let Self::Method { allowed, .. } = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));

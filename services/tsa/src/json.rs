@@ -49,6 +49,11 @@ pub(crate) fn read(body: &[u8]) -> Result<TimestampRequest, Error> {
         name => HashAlgorithm::from_name(name).map_err(|_| Error::Unreadable)?,
     };
     let policy = policy_oid(&policy)?;
+    // Go's decoder skips line ends.
+    let artifact_hash: String = artifact_hash
+        .chars()
+        .filter(|c| !matches!(c, '\r' | '\n'))
+        .collect();
     let digest = STANDARD
         .decode(artifact_hash)
         .map_err(|_| Error::Unreadable)?;
@@ -79,11 +84,16 @@ fn policy_oid(text: &str) -> Result<Option<Option<ObjectIdentifier>>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    let numbers = text.split('.').all(|arc| arc.parse::<i64>().is_ok());
-    if !numbers || text.split('.').count() > OID_COMPONENTS_MAX {
+    let arcs: Vec<i64> = text
+        .split('.')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|_| Error::PolicySyntax)?;
+    if arcs.len() > OID_COMPONENTS_MAX {
         return Err(Error::PolicySyntax);
     }
-    Ok(Some(ObjectIdentifier::new(text).ok()))
+    let arcs: Vec<String> = arcs.iter().map(i64::to_string).collect();
+    Ok(Some(ObjectIdentifier::new(&arcs.join(".")).ok()))
 }
 
 /// Content of the DER INTEGER of a decimal number: big-endian two's complement, as short as can be.
