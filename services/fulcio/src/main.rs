@@ -1,0 +1,7 @@
+//! The lone binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::main::<fulcio::Service>()
+}
