@@ -1,0 +1,105 @@
+//! What Rekor v1 writes.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::{Value, json as value};
+
+use crate::{Error, Service, service::LoggedEntry};
+
+/// Seconds after which a client that was sent away may try again.
+const RETRY_AFTER: &str = "1";
+
+/// A JSON answer, with the newline that upstream's handlers write behind it.
+pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
+    let mut text = serde_json::to_vec(body).expect("answers have string keys");
+    text.push(b'\n');
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+#[derive(Serialize)]
+struct Problem {
+    code: u16,
+    message: String,
+}
+
+/// The answer to a refused request.
+pub(super) fn refuse(error: &Error) -> Response {
+    if matches!(error, Error::NotFound) {
+        // Upstream leaves body and media type away.
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let (status, code) = error.status();
+    let message = match error {
+        Error::Internal(cause) => {
+            format!(
+                "{error} (request {})",
+                runtime::log_internal(&anyhow_chain(cause))
+            )
+        }
+        _ => error.to_string(),
+    };
+    let body = serde_json::to_vec(&Problem { code, message }).expect("plain data");
+    let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    let headers = response.headers_mut();
+    match error {
+        Error::Method { allowed, .. } => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        Error::Busy | Error::Unavailable(_) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn anyhow_chain(cause: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!("{cause:#}")
+}
+
+/// An entry under its id, with proof, promise and attestation.
+pub(super) fn log_entry(service: &Service, entry: LoggedEntry) -> Value {
+    let hashes: Vec<String> = entry.inclusion_proof.iter().map(hex::encode).collect();
+    let mut answer = value!({
+        "body": STANDARD.encode(&entry.body),
+        "integratedTime": entry.integrated_time,
+        "logID": service.v1.log_id,
+        "logIndex": entry.leaf_index,
+        "verification": {
+            "inclusionProof": {
+                "checkpoint": &*entry.head.checkpoint,
+                "hashes": hashes,
+                "logIndex": entry.leaf_index,
+                "rootHash": hex::encode(entry.head.root_hash),
+                "treeSize": entry.head.tree_size,
+            },
+            "signedEntryTimestamp": STANDARD.encode(&entry.inclusion_promise),
+        },
+    });
+    if let Some(attestation) = entry.attestation {
+        answer["attestation"] = value!({ "data": STANDARD.encode(attestation) });
+    }
+    value!({ entry.entry_id: answer })
+}
+
+/// The published tree head.
+pub(super) fn log_info(service: &Service) -> Value {
+    let head = service.v1.log.head();
+    value!({
+        "inactiveShards": null,
+        "rootHash": hex::encode(head.root_hash),
+        "signedTreeHead": &*head.checkpoint,
+        "treeID": service.v1.tree.to_string(),
+        "treeSize": head.tree_size,
+    })
+}
+
+/// A consistency proof with the root of the published tree.
+pub(super) fn consistency_proof(hashes: &[[u8; 32]], root: &[u8; 32]) -> Value {
+    let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
+    value!({ "hashes": hashes, "rootHash": hex::encode(root) })
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod config;
+mod error;
+mod ids;
+mod service;
+mod store;
+mod tree;
+mod work;
+
+pub use config::{Algorithm, Config, LogKey, Operation, V1Config, V2Config};
+pub use error::Error;
+pub use service::Service;

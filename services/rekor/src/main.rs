@@ -1,0 +1,5 @@
+//! The lone binary.
+
+fn main() -> std::process::ExitCode {
+    runtime::main::<rekor::Service>()
+}
