@@ -67,13 +67,14 @@ impl MessageImprint {
 
     /// DER, with NULL parameters as upstream's authority writes them.
     pub(crate) fn to_der(&self) -> Vec<u8> {
-        let algorithm = tlv::write_all(
-            tlv::SEQUENCE,
-            &[&tlv::write_oid(oid::of_hash(self.hash)), &NULL],
-        );
         let digest = tlv::write(tlv::OCTET_STRING, &self.digest);
-        tlv::write_all(tlv::SEQUENCE, &[&algorithm, &digest])
+        tlv::write_all(tlv::SEQUENCE, &[&write_hash_algorithm(self.hash), &digest])
     }
+}
+
+/// The AlgorithmIdentifier of a hash with NULL parameters.
+pub(crate) fn write_hash_algorithm(hash: HashAlgorithm) -> Vec<u8> {
+    tlv::write_all(tlv::SEQUENCE, &[&tlv::write_oid(oid::of_hash(hash)), &NULL])
 }
 
 /// An AlgorithmIdentifier. Its parameters, which none of the algorithms here has, are passed over, as

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use x509::{Certificate, ObjectIdentifier, tlv};
 
 use crate::{
-    Error, TimestampRequest, TstInfo, imprint::write_algorithm, oid, time::write_signing_time,
+    Error, TimestampRequest, TstInfo,
+    imprint::{write_algorithm, write_hash_algorithm},
+    oid,
+    time::write_signing_time,
 };
 
 const CONTEXT_0: u8 = 0xa0;
@@ -146,7 +149,7 @@ impl Authority<'_> {
     fn signing_certificate(&self, hash: HashAlgorithm) -> Vec<u8> {
         let algorithm = match hash {
             HashAlgorithm::Sha256 => Vec::new(),
-            other => write_algorithm(oid::of_hash(other)),
+            other => write_hash_algorithm(other),
         };
         let issuer = tlv::write(DIRECTORY_NAME, self.leaf.issuer_der());
         let issuer_serial = tlv::write_all(
