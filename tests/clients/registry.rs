@@ -132,18 +132,25 @@ fn conformance(version: &str) {
     scene
         .home
         .set("OCI_RESULTS_DIR", results.display().to_string());
-    let outcome = scene.run("conformance", &[]);
+    let outcome = scene.run("conformance", &[]).succeeds();
     let text = outcome.all();
-    let counts: Vec<_> = text
-        .lines()
-        .filter(|line| {
-            ["Pass:", "Fail", "FAIL", "Skip:", "Disabled:", "Error:"]
-                .iter()
-                .any(|w| line.contains(w))
-        })
-        .collect();
-    println!("OCI conformance {version}:\n{}", counts.join("\n"));
-    let _ = outcome.succeeds();
+    // `Pass..........: 860`
+    let count = |word: &str| -> u32 {
+        let mut lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with(word));
+        let number = lines.find_map(|line| line.split_once(".:")?.1.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("no count of {word} in\n{text}"))
+    };
+    let [pass, fail, skip, disabled, error] =
+        ["Pass", "FAIL", "Skip", "Disabled", "Error"].map(count);
+    println!(
+        "OCI conformance {version}: {pass} passed, {fail} failed, {skip} not implemented, \
+         {disabled} disabled, {error} errors"
+    );
+    assert_eq!((fail, skip, error), (0, 0, 0), "see {}", results.display());
+    assert!(pass > 800, "only {pass} checks ran");
 }
 
 #[test]

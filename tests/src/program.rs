@@ -131,8 +131,15 @@ impl Drop for Siglab {
     }
 }
 
-/// The program of the same build profile: this test is `target/PROFILE/deps/NAME`.
+/// `$SIGLAB_PROGRAM`, or the program of the same build profile: this test is `target/PROFILE/deps/NAME`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the suite is told by its environment"
+)]
 fn program() -> PathBuf {
+    if let Ok(program) = std::env::var("SIGLAB_PROGRAM") {
+        return PathBuf::from(program);
+    }
     let test = std::env::current_exe().expect("this test has a path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE");
     let program = profile.join("siglab");

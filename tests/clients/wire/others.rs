@@ -302,14 +302,14 @@ fn the_issuer_refuses_as_oauth_does() {
                 &scene,
                 "unknown grant",
                 (&token, form),
-                "grant_type=magic",
+                "grant_type=magic&client_id=sigstore",
                 (400, "unsupported_grant_type"),
             ),
             post(
                 &scene,
                 "unknown code",
                 (&token, form),
-                "grant_type=authorization_code&code=x&client_id=sigstore&redirect_uri=http://localhost/x",
+                "grant_type=authorization_code&code=x&code_verifier=0123456789012345678901234567890123456789012&client_id=sigstore&redirect_uri=http://localhost/x",
                 (400, "invalid_grant"),
             ),
             post(
