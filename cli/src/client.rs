@@ -8,7 +8,6 @@ mod rekor;
 mod tsa;
 mod tuf;
 
-pub(crate) use admission::Review;
 pub(crate) use fulcio::Issued;
 pub(crate) use registry::Pushed;
 
