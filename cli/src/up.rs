@@ -28,10 +28,10 @@ pub(crate) async fn run(options: arguments::Up) -> anyhow::Result<()> {
     let stack = Stack::start(settings, Clock::system()).await?;
     let lab = Lab::find(&stack.admin_url()).await?;
     let trust_dir = data_dir.join("trust");
-    trust::write(&lab, &trust_dir).await?;
+    let files = trust::write(&lab, &trust_dir).await?;
     announce(&lab, &data_dir, started);
     if let Some(path) = &options.ready_file {
-        let ready = serde_json::to_vec_pretty(&ready(&lab, &data_dir, &trust_dir))?;
+        let ready = serde_json::to_vec_pretty(&ready(&lab, &data_dir, &trust_dir, &files))?;
         runtime::files::replace(path, &ready)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -61,16 +61,16 @@ fn announce(lab: &Lab, data_dir: &Path, started: Instant) {
 }
 
 /// What `--ready-file` says: every URL, and where the files are.
-fn ready(lab: &Lab, data_dir: &Path, trust_dir: &Path) -> Value {
+fn ready(lab: &Lab, data_dir: &Path, trust_dir: &Path, files: &[String]) -> Value {
     let urls: BTreeMap<&str, &BTreeMap<String, String>> = lab
         .status
         .services
         .iter()
         .map(|row| (row.name.as_str(), &row.urls))
         .collect();
-    let files: BTreeMap<&str, String> = trust::FILES
+    let files: BTreeMap<&str, String> = files
         .iter()
-        .map(|name| (*name, trust_dir.join(name).display().to_string()))
+        .map(|name| (name.as_str(), trust_dir.join(name).display().to_string()))
         .collect();
     json!({
         "instance": lab.status.instance,

@@ -1,5 +1,7 @@
 //! Trust from the lab's TUF repository.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use bundle::TrustedRoot;
 
@@ -15,19 +17,14 @@ impl Lab {
         TrustedRoot::from_json(&bytes).context("the trusted root does not parse")
     }
 
-    /// The first root, the one that clients are initialized with.
+    /// The files that clients need, by name, as the TUF service's admin door gives them.
     ///
     /// # Errors
-    /// When the repository has none.
-    pub(crate) async fn tuf_root(&self) -> anyhow::Result<String> {
-        let url = format!("{}/1.root.json", self.url("tuf", "http")?);
-        let answer = expect(
-            "the TUF repository",
-            self.http.get(url).send().await,
-            &[200],
-        )
-        .await?;
-        Ok(answer.text().await?)
+    /// When the lab is not ready.
+    pub(crate) async fn trust_directory(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let url = format!("{}/tuf/trust-directory", self.admin);
+        let answer = expect("the admin door", self.http.get(url).send().await, &[200]).await?;
+        Ok(answer.json().await?)
     }
 
     /// A target of the repository, by its newest metadata.
