@@ -293,3 +293,12 @@ fn another_labs_trust_refuses_what_this_one_signed() {
     let refused = scene.run("cosign", &flags);
     assert!(!refused.is_success(), "another lab's root verified");
 }
+
+#[test]
+fn services_in_programs_of_their_own_sign_and_verify() {
+    let scene = Scene::apart();
+    let _ = scene.initialize("cosign").succeeds();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+}

@@ -20,6 +20,14 @@ impl Scene {
         }
     }
 
+    /// A lab whose services are programs of their own.
+    pub(crate) fn apart() -> Self {
+        Self {
+            siglab: Siglab::start_apart(),
+            home: Sandbox::new(),
+        }
+    }
+
     /// A lab whose trust the home's cosign already has.
     pub(crate) fn initialized() -> Self {
         let scene = Self::new();

@@ -1,6 +1,7 @@
 //! What the cross-service suites stand on: the real program in a process of its own, and foreign clients,
 //! each with a home of its own and no way out of this machine.
 
+mod apart;
 mod clients;
 mod program;
 mod run;

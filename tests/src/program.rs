@@ -11,13 +11,15 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::apart;
+
 /// How long a start may take before the test fails.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// A running program. It ends, and its state goes away, with the value.
 #[derive(Debug)]
 pub struct Siglab {
-    child: Child,
+    children: Vec<Child>,
     dir: TempDir,
     ready: Value,
 }
@@ -31,7 +33,26 @@ impl Siglab {
     pub fn start_with(arguments: &[&str]) -> Self {
         let dir = TempDir::with_prefix("siglab-lab-").expect("a temporary directory");
         let (child, ready) = start(dir.path(), arguments);
-        Self { child, dir, ready }
+        Self {
+            children: vec![child],
+            dir,
+            ready,
+        }
+    }
+
+    /// Starts every service as a program of its own; there is no admission among them.
+    ///
+    /// # Panics
+    /// When one does not become ready.
+    #[must_use]
+    pub fn start_apart() -> Self {
+        let dir = TempDir::with_prefix("siglab-lab-").expect("a temporary directory");
+        let (children, ready) = apart::start(program().parent().expect("a folder"), dir.path());
+        Self {
+            children,
+            dir,
+            ready,
+        }
     }
 
     /// Starts the program that was built beside this test.
@@ -49,7 +70,8 @@ impl Siglab {
     /// When it does not become ready.
     pub fn restart(&mut self) {
         self.stop();
-        (self.child, self.ready) = start(self.dir.path(), &[]);
+        let (child, ready) = start(self.dir.path(), &[]);
+        (self.children, self.ready) = (vec![child], ready);
     }
 
     /// URL of a listener, without a trailing slash.
@@ -92,10 +114,20 @@ impl Siglab {
             .to_owned()
     }
 
-    /// The program's log.
+    /// The log, or the logs one after another.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        let mut logs = String::new();
+        for entry in fs::read_dir(self.dir.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if entry.file_name().to_string_lossy().ends_with("log") {
+                logs += &fs::read_to_string(entry.path()).unwrap_or_default();
+            }
+        }
+        logs
     }
 
     /// Where its state is.
@@ -105,17 +137,17 @@ impl Siglab {
     }
 
     fn stop(&mut self) {
-        let id = self.child.id().to_string();
-        let _ = Command::new("kill").arg(id).status();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
+        for child in &self.children {
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for child in &mut self.children {
+            while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

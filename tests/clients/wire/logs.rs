@@ -69,9 +69,9 @@ fn rekor_v1_refuses_bad_entries_and_stores_nothing() {
             send(
                 "truncated",
                 text[..text.len() - 4].to_owned(),
-                (500, "unexpected EOF"),
+                (400, "unexpected EOF"),
             ),
-            send("array", "[]".to_owned(), (500, "cannot unmarshal array")),
+            send("array", "[]".to_owned(), (400, "cannot unmarshal array")),
             send(
                 "no version",
                 changed(&right, "/apiVersion", json!("0.0.9")),
