@@ -1,6 +1,6 @@
 //! Reads a whole log again and recomputes its tree from the entries.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use merkle::{Frontier, Hash, leaf_hash, tile};
 use runtime::{Blobs, DirectoryBlobs};
@@ -41,48 +41,78 @@ pub struct Report {
 ///
 /// # Errors
 /// [`Damage`]: the first file, in the order of the entries, that does not hold.
-pub fn fsck(dir: &Path, mut progress: impl FnMut(Progress)) -> Result<Report, Damage> {
-    let unreadable = |file: &str| Damage::Unreadable {
+pub fn fsck(dir: &Path, progress: impl FnMut(Progress)) -> Result<Report, Damage> {
+    let missing = |file: &str| Damage::Missing {
         file: file.to_owned(),
     };
-    let data = DirectoryBlobs::open(dir.to_owned()).map_err(|_| unreadable("."))?;
-    let head = DirectoryBlobs::open(dir.join("head")).map_err(|_| unreadable("head"))?;
-    let mut files = Files {
-        data: Arc::new(data),
-        read: 0,
-    };
+    let head = dir.join("head");
+    // Opening a store makes its directory: a path that is no log must stay as it is.
+    if !head.join(RECORD).is_file() {
+        return Err(missing(&format!("head/{RECORD}")));
+    }
+    let data = DirectoryBlobs::open(dir.to_owned()).map_err(|_| missing("."))?;
+    let head = DirectoryBlobs::open(head).map_err(|_| missing("head"))?;
+    fsck_stores(&data, &head, progress)
+}
+
+/// [`fsck`] over the two stores of a log.
+///
+/// # Errors
+/// As [`fsck`].
+pub fn fsck_stores(
+    data: &dyn Blobs,
+    head: &dyn Blobs,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, Damage> {
+    let mut files = Files { data, read: 1 };
+    let record = signed(head)?;
     let checkpoint = published(&mut files)?;
-    let record = signed(&head)?;
-    files.read += 1;
-    let mut frontier = Frontier::new();
-    let mut levels: Vec<Vec<Hash>> = vec![Vec::new(); LEVELS];
+    let unfinished = agree(&record, &checkpoint)?;
+    let mut tree = Tree {
+        frontier: Frontier::new(),
+        levels: vec![Vec::new(); LEVELS],
+    };
     let total = checkpoint.tree_size;
+    let mut culprit = None;
     for bundle in 0..total.div_ceil(tile::WIDTH as u64) {
         let width = tile::width_at(0, bundle, total);
-        for hash in entries(&mut files, bundle, width)? {
-            frontier
+        let (hashes, suspect) = entries(&mut files, bundle, width)?;
+        culprit = culprit.or(suspect);
+        for hash in hashes {
+            tree.frontier
                 .append(hash, |_, _, _| {})
                 .expect("the size is a u64");
-            add(&mut files, &mut levels, 0, hash, frontier.size())?;
+            tree.add(&mut files, 0, hash, &mut culprit)?;
         }
         progress(Progress {
-            entries: frontier.size(),
+            entries: tree.frontier.size(),
             total,
         });
     }
     for (level, index, width) in Snapshot::edge_widths(total) {
         let tile = tile::Tile::hashes(level, index, width);
-        compare(&mut files, tile, &levels[usize::from(level)])?;
+        tree.compare(
+            &mut files,
+            tile,
+            &tree.levels[usize::from(level)],
+            &mut culprit,
+        )?;
     }
-    let root_hash = frontier.root();
+    let root_hash = tree.frontier.root();
     if root_hash != checkpoint.root_hash {
-        return Err(Damage::Root {
+        let root = Damage::Root {
             size: total,
             got: root_hash,
             want: checkpoint.root_hash,
-        });
+        };
+        return Err(culprit.map_or(root, |suspect| Damage::Hash {
+            file: suspect.entries,
+        }));
     }
-    let unfinished = agree(&record, &checkpoint)?;
+    // The entries lead to the signed root, so a tile that differs from them is the damaged one.
+    if let Some(suspect) = culprit {
+        return Err(Damage::Hash { file: suspect.tile });
+    }
     Ok(Report {
         origin: checkpoint.origin,
         tree_size: total,
@@ -92,12 +122,12 @@ pub fn fsck(dir: &Path, mut progress: impl FnMut(Progress)) -> Result<Report, Da
     })
 }
 
-struct Files {
-    data: Arc<dyn Blobs>,
+struct Files<'a> {
+    data: &'a dyn Blobs,
     read: u64,
 }
 
-impl Files {
+impl Files<'_> {
     fn get(&mut self, file: &str) -> Result<Vec<u8>, Damage> {
         self.read += 1;
         match self.data.get(file) {
@@ -112,7 +142,62 @@ impl Files {
     }
 }
 
-fn published(files: &mut Files) -> Result<note::Checkpoint, Damage> {
+/// An entry bundle and a tile that differ. Only the root tells which of the two is damaged.
+struct Suspect {
+    entries: String,
+    tile: String,
+}
+
+/// The tree as its entries have it.
+struct Tree {
+    frontier: Frontier,
+    /// Hashes of the tile at the right edge of each level.
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Tree {
+    /// Adds a hash to its tile; compares and empties the tile when it is full.
+    fn add(
+        &mut self,
+        files: &mut Files<'_>,
+        level: u8,
+        hash: Hash,
+        culprit: &mut Option<Suspect>,
+    ) -> Result<(), Damage> {
+        let at = usize::from(level);
+        self.levels[at].push(hash);
+        if self.levels[at].len() < tile::WIDTH {
+            return Ok(());
+        }
+        let hashes = std::mem::take(&mut self.levels[at]);
+        let index = tile::hashes_at(level, self.frontier.size()) / tile::WIDTH as u64 - 1;
+        let tile = tile::Tile::hashes(level, index, tile::WIDTH as u16);
+        self.compare(files, tile, &hashes, culprit)?;
+        self.add(files, level + 1, tile::subtree_root(&hashes), culprit)
+    }
+
+    /// Reads a tile above the lowest level and compares it with what the entries say. After a bundle and
+    /// its tile differed the tiles above cannot be judged.
+    fn compare(
+        &self,
+        files: &mut Files<'_>,
+        tile: tile::Tile,
+        hashes: &[Hash],
+        culprit: &mut Option<Suspect>,
+    ) -> Result<(), Damage> {
+        if tile.kind == (tile::Kind::Hashes { level: 0 }) || culprit.is_some() {
+            return Ok(());
+        }
+        let file = format!("{TREE}{tile}");
+        if files.get(&file)? == hashes.concat() {
+            Ok(())
+        } else {
+            Err(Damage::Hash { file })
+        }
+    }
+}
+
+fn published(files: &mut Files<'_>) -> Result<note::Checkpoint, Damage> {
     let bytes = files.get(CHECKPOINT)?;
     note::SignedNote::parse(&bytes)
         .and_then(|note| note::Checkpoint::parse(&note.text))
@@ -121,10 +206,10 @@ fn published(files: &mut Files) -> Result<note::Checkpoint, Damage> {
         })
 }
 
-fn signed(head: &DirectoryBlobs) -> Result<Record, Damage> {
+fn signed(head: &dyn Blobs) -> Result<Record, Damage> {
     let file = format!("head/{RECORD}");
     match head.get(RECORD) {
-        Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|_| Damage::Malformed { file }),
+        Ok(Some(bytes)) => Record::decode(&bytes).ok_or(Damage::Malformed { file }),
         Ok(None) => Err(Damage::Missing { file }),
         Err(_) => Err(Damage::Unreadable { file }),
     }
@@ -153,86 +238,27 @@ fn agree(record: &Record, checkpoint: &note::Checkpoint) -> Result<bool, Damage>
     }
 }
 
-/// Leaf hashes of a bundle, computed from its entries; its extra tile is read too.
-fn entries(files: &mut Files, bundle: u64, width: u16) -> Result<Vec<Hash>, Damage> {
-    let file = format!("{TREE}{}", tile::Tile::entries(bundle, width));
-    let bytes = files.get(&file)?;
-    let entries =
-        tile::parse_entries(&bytes, width).map_err(|_| Damage::Malformed { file: file.clone() })?;
-    let hashes: Vec<Hash> = entries.into_iter().map(leaf_hash).collect();
-    // Tell a damaged bundle from a damaged tile: the tile's own place in the tree decides later.
-    let tile = tile::Tile::hashes(0, bundle, width);
-    let hashed = files.get(&format!("{TREE}{tile}"))?;
-    let file_of_extra = extra::key(bundle, width);
-    if extra::parse(&files.get(&file_of_extra)?, width).is_none() {
-        return Err(Damage::Malformed {
-            file: file_of_extra,
-        });
-    }
-    if let Ok(stored) = tile::parse_hashes(&hashed, width)
-        && stored.iter().zip(&hashes).filter(|(a, b)| a != b).count() == 1
-        && !tile.is_partial()
-    {
-        return Err(blame(files, bundle, &stored, file, tile));
-    }
-    Ok(hashes)
-}
-
-/// A full tile and its bundle differ in one entry: the tile above tells which of the two is damaged.
-fn blame(
-    files: &mut Files,
+/// Leaf hashes of a bundle, computed from its entries, after its tile and its extra tile were read.
+fn entries(
+    files: &mut Files<'_>,
     bundle: u64,
-    stored: &[Hash],
-    entries: String,
-    tile: tile::Tile,
-) -> Damage {
-    let width = tile::WIDTH as u64;
-    let above = format!(
-        "{TREE}{}",
-        tile::Tile::hashes(1, bundle / width, tile::WIDTH as u16)
-    );
-    let at = (bundle % width) as usize * 32;
-    let root = tile::subtree_root(stored);
-    let tile_holds = files
-        .get(&above)
-        .is_ok_and(|bytes| bytes.get(at..at + 32) == Some(&root));
-    Damage::Hash {
-        file: if tile_holds {
-            entries
-        } else {
-            format!("{TREE}{tile}")
-        },
+    width: u16,
+) -> Result<(Vec<Hash>, Option<Suspect>), Damage> {
+    let file = format!("{TREE}{}", tile::Tile::entries(bundle, width));
+    let malformed = |file: &String| Damage::Malformed { file: file.clone() };
+    let bytes = files.get(&file)?;
+    let leaves = tile::parse_entries(&bytes, width).map_err(|_| malformed(&file))?;
+    let hashes: Vec<Hash> = leaves.into_iter().map(leaf_hash).collect();
+    let tile_file = format!("{TREE}{}", tile::Tile::hashes(0, bundle, width));
+    let stored = tile::parse_hashes(&files.get(&tile_file)?, width);
+    let stored = stored.map_err(|_| malformed(&tile_file))?;
+    let extra_file = extra::key(bundle, width);
+    if extra::parse(&files.get(&extra_file)?, width).is_none() {
+        return Err(malformed(&extra_file));
     }
-}
-
-/// Adds a hash to its tile; compares and empties the tile when it is full.
-fn add(
-    files: &mut Files,
-    levels: &mut [Vec<Hash>],
-    level: u8,
-    hash: Hash,
-    size: u64,
-) -> Result<(), Damage> {
-    let at = usize::from(level);
-    levels[at].push(hash);
-    if levels[at].len() < tile::WIDTH {
-        return Ok(());
-    }
-    let hashes = std::mem::take(&mut levels[at]);
-    let index = tile::hashes_at(level, size) / tile::WIDTH as u64 - 1;
-    compare(
-        files,
-        tile::Tile::hashes(level, index, tile::WIDTH as u16),
-        &hashes,
-    )?;
-    add(files, levels, level + 1, tile::subtree_root(&hashes), size)
-}
-
-fn compare(files: &mut Files, tile: tile::Tile, hashes: &[Hash]) -> Result<(), Damage> {
-    let file = format!("{TREE}{tile}");
-    if files.get(&file)? == hashes.concat() {
-        Ok(())
-    } else {
-        Err(Damage::Hash { file })
-    }
+    let suspect = (stored != hashes).then_some(Suspect {
+        entries: file,
+        tile: tile_file,
+    });
+    Ok((hashes, suspect))
 }

@@ -33,7 +33,8 @@ mod writer;
 
 pub use config::{Entry, Fatal, FreeBytes, LogConfig};
 pub use error::{AppendError, Damage, OpenError, ReadError};
-pub use fsck::{Progress, Report, fsck};
+pub use fsck::{Progress, Report, fsck, fsck_stores};
 pub use log::{Appended, Log};
+pub use reader::LeafAndExtra;
 pub use signer::{CheckpointSigner, NoteSigner};
 pub use snapshot::TreeHead;

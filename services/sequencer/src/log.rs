@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     AppendError, Entry, LogConfig, OpenError, ReadError, TreeHead,
     index::Table,
-    reader::{Cache, Reader},
+    reader::{Cache, LeafAndExtra, Reader},
     recover,
     snapshot::{Snapshot, Stored},
     writer::{Outcome, Request, Writer},
@@ -53,7 +53,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: AtomicBool,
     /// Why appends are refused for the moment.
     pub(crate) trouble: Mutex<Option<AppendError>>,
-    queued_bytes: std::sync::atomic::AtomicUsize,
+    queued: AtomicUsize,
+    queued_bytes: AtomicUsize,
 }
 
 impl Shared {
@@ -61,15 +62,13 @@ impl Shared {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes `snapshot` what readers see, then lets its new entries be found.
-    pub(crate) fn publish(&self, snapshot: Snapshot, entries: &[Arc<Stored>]) -> Arc<Snapshot> {
-        let first = snapshot.head.tree_size - entries.len() as u64;
+    /// Makes `snapshot` what readers see. Its new entries are not found before they are indexed.
+    pub(crate) fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         let snapshot = Arc::new(snapshot);
         *self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
-        self.index(first, entries.iter().map(|entry| (&entry.hash, &entry.key)));
         snapshot
     }
 
@@ -93,7 +92,13 @@ impl Shared {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    pub(crate) fn release(&self, bytes: usize) {
+    fn take(&self, bytes: usize) -> bool {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed) <= QUEUE_BYTES_MAX
+    }
+
+    pub(crate) fn release(&self, entries: usize, bytes: usize) {
+        self.queued.fetch_sub(entries, Ordering::Relaxed);
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -117,9 +122,7 @@ impl Log {
     /// [`OpenError`], when anything below the signed size does not hold or the log is not the
     /// signer's.
     pub fn open(config: LogConfig) -> Result<Self, OpenError> {
-        let recover::Recovered {
-            record, snapshot, ..
-        } = recover::open(&config)?;
+        let recover::Recovered { record, snapshot } = recover::open(&config)?;
         let shared = Arc::new(Shared {
             config,
             snapshot: RwLock::new(Arc::new(snapshot)),
@@ -128,9 +131,10 @@ impl Log {
             cache: Mutex::default(),
             stopped: AtomicBool::new(false),
             trouble: Mutex::default(),
-            queued_bytes: 0.into(),
+            queued: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
         });
-        recover::load_index(&shared)?;
+        recover::load_index(&shared, 0)?;
         let (queue, requests) = mpsc::channel(shared.config.queue_max.max(1));
         let writer = Writer::new(Arc::clone(&shared), record, requests);
         let writer = thread::Builder::new()
@@ -173,8 +177,8 @@ impl Log {
             return Err(AppendError::Stopped);
         }
         let bytes = entry.leaf.len() + entry.extra.len();
-        if shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES_MAX {
-            shared.release(bytes);
+        if !shared.take(bytes) {
+            shared.release(1, bytes);
             return Err(AppendError::QueueFull);
         }
         let (answer, answered) = oneshot::channel();
@@ -196,7 +200,7 @@ impl Log {
         }) {
             Ok(()) => {}
             Err(error) => {
-                shared.release(bytes);
+                shared.release(1, bytes);
                 return Err(match error {
                     mpsc::error::TrySendError::Full(_) => AppendError::QueueFull,
                     mpsc::error::TrySendError::Closed(_) => AppendError::Stopped,
@@ -224,6 +228,12 @@ impl Log {
         self.0.shared.snapshot().head.clone()
     }
 
+    /// Entries that wait or are being written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.0.shared.queued.load(Ordering::Relaxed)
+    }
+
     /// Why appends are refused at the moment, if they are.
     #[must_use]
     pub fn trouble(&self) -> Option<AppendError> {
@@ -242,7 +252,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn leaf(&self, index: u64) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
+    pub fn leaf(&self, index: u64) -> Result<LeafAndExtra, ReadError> {
         self.read(|reader| reader.entry(index))
     }
 
@@ -251,7 +261,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn leaves(&self, first: u64, count: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub fn leaves(&self, first: u64, count: u64) -> Result<Vec<LeafAndExtra>, ReadError> {
         self.read(|reader| reader.entries(first, count))
     }
 

@@ -9,6 +9,9 @@ use merkle::{Hash, Nodes, leaf_hash, node_hash, tile};
 
 use crate::{Damage, ReadError, extra, log::Shared, record::TREE, snapshot::Snapshot};
 
+/// A leaf, and what is kept beside it.
+pub type LeafAndExtra = (Vec<u8>, Vec<u8>);
+
 /// Full tiles kept in memory, 16 KiB each.
 const CACHED_TILES_MAX: usize = 1024;
 
@@ -79,7 +82,7 @@ impl Nodes for Reader<'_> {
         let nodes = self.full_tile(tile_level, tile_index)?;
         // Rows of 256, 128, … hashes lie one after the other.
         let inside = level % tile::HEIGHT;
-        let row = 2 * tile::WIDTH - (2 * tile::WIDTH >> inside);
+        let row = 2 * tile::WIDTH - ((2 * tile::WIDTH) >> inside);
         Ok(nodes[row + (range.start >> inside)])
     }
 }
@@ -136,17 +139,13 @@ impl<'a> Reader<'a> {
         self.node(0, index)
     }
 
-    pub(crate) fn entry(&self, index: u64) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
+    pub(crate) fn entry(&self, index: u64) -> Result<LeafAndExtra, ReadError> {
         let entry = self.entries(index, 1)?.pop();
         let size = self.tree.head.tree_size;
         entry.ok_or_else(|| merkle::Error::IndexBeyondSize { index, size }.into())
     }
 
-    pub(crate) fn entries(
-        &self,
-        first: u64,
-        count: u64,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub(crate) fn entries(&self, first: u64, count: u64) -> Result<Vec<LeafAndExtra>, ReadError> {
         let size = self.tree.head.tree_size;
         if first >= size {
             return Err(merkle::Error::IndexBeyondSize { index: first, size }.into());

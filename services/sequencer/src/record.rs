@@ -41,10 +41,19 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// JSON in one line, and its hex SHA-256 in another.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("strings and numbers are JSON");
-        bytes.push(b'\n');
-        bytes
+        let json = serde_json::to_string(self).expect("strings and numbers are JSON");
+        let digest = hex::encode(crypto::sha256(json.as_bytes()));
+        format!("{json}\n{digest}\n").into_bytes()
+    }
+
+    /// Reads what [`Self::encode`] wrote; `None` when a byte of it has changed.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let (json, digest) = text.split_once('\n')?;
+        let want = hex::encode(crypto::sha256(json.as_bytes()));
+        (digest == want).then(|| serde_json::from_str(json).ok())?
     }
 }
 

@@ -21,8 +21,6 @@ pub(crate) struct Recovered {
     /// The lock record's bytes, for the next compare-and-swap.
     pub(crate) record: Vec<u8>,
     pub(crate) snapshot: Snapshot,
-    /// Entries of the last batch, when it had to be finished.
-    pub(crate) replayed: Vec<Arc<Stored>>,
 }
 
 /// A checkpoint that belongs to this log.
@@ -57,6 +55,14 @@ pub(crate) fn open(config: &LogConfig) -> Result<Recovered, OpenError> {
             reason: "its sizes differ",
         });
     }
+    if let Some(published) = &published
+        && config.signer.open(&published.note).is_err()
+    {
+        return Err(Damage::Checkpoint {
+            file: CHECKPOINT.to_owned(),
+        }
+        .into());
+    }
     let head = head_of(&record, signed.root_hash)?;
     let published = match published {
         Some(published) => published,
@@ -66,7 +72,6 @@ pub(crate) fn open(config: &LogConfig) -> Result<Recovered, OpenError> {
             return Ok(Recovered {
                 record: bytes,
                 snapshot,
-                replayed: Vec::new(),
             });
         }
         None => {
@@ -91,14 +96,12 @@ pub(crate) fn open(config: &LogConfig) -> Result<Recovered, OpenError> {
         return Ok(Recovered {
             record: bytes,
             snapshot,
-            replayed: Vec::new(),
         });
     }
-    let (snapshot, replayed) = replay(config, &record, published, head)?;
+    let snapshot = replay(config, &record, published, head)?;
     Ok(Recovered {
         record: bytes,
         snapshot,
-        replayed,
     })
 }
 
@@ -123,7 +126,7 @@ fn parse_published(signer: &dyn CheckpointSigner, bytes: Vec<u8>) -> Result<Publ
 }
 
 fn parse_record(signer: &dyn CheckpointSigner, bytes: &[u8]) -> Result<Record, OpenError> {
-    let record: Record = serde_json::from_slice(bytes).map_err(|_| OpenError::Record {
+    let record = Record::decode(bytes).ok_or(OpenError::Record {
         reason: "it does not parse",
     })?;
     if record.version != 1 {
@@ -190,7 +193,6 @@ fn create(config: &LogConfig) -> Result<Recovered, OpenError> {
     Ok(Recovered {
         record: bytes,
         snapshot,
-        replayed: Vec::new(),
     })
 }
 
@@ -200,7 +202,7 @@ fn replay(
     record: &Record,
     published: Published,
     head: TreeHead,
-) -> Result<(Snapshot, Vec<Arc<Stored>>), OpenError> {
+) -> Result<Snapshot, OpenError> {
     let behind = || OpenError::DataBehind {
         published: published.size,
         signed: record.tree_size,
@@ -242,7 +244,7 @@ fn replay(
         tree_size = head.tree_size,
         "finished a batch that was cut off"
     );
-    Ok((snapshot_of(checked, head), entries))
+    Ok(snapshot_of(checked, head))
 }
 
 /// The tree after a batch.
@@ -329,19 +331,29 @@ fn read(data: &dyn Blobs, file: String) -> Result<(String, Vec<u8>), OpenError> 
     }
 }
 
-/// Fills the tables of a log that was just opened, checking every hash tile on the way.
-pub(crate) fn load_index(shared: &Shared) -> Result<(), OpenError> {
+/// Lets the entries of the published tree from `from` on be found, checking every full hash tile on the
+/// way.
+pub(crate) fn load_index(shared: &Shared, from: u64) -> Result<(), OpenError> {
     let tree = shared.snapshot();
     let reader = Reader::new(shared, &tree);
-    let full = tree.head.tree_size / tile::WIDTH as u64;
-    for bundle in 0..full {
+    let width = tile::WIDTH as u64;
+    let full = tree.head.tree_size / width;
+    for bundle in from / width..full {
         let nodes = reader.full_tile(0, bundle).map_err(open_error)?;
         let header = reader.extra_header(bundle).map_err(open_error)?;
-        let first = bundle * tile::WIDTH as u64;
-        shared.index(first, nodes.iter().zip(&header.keys).take(tile::WIDTH));
+        let first = bundle * width;
+        let skip = from.saturating_sub(first) as usize;
+        let entries = nodes.iter().zip(&header.keys).take(tile::WIDTH).skip(skip);
+        shared.index(first + skip as u64, entries);
     }
-    let tail = tree.tail.iter().map(|entry| (&entry.hash, &entry.key));
-    shared.index(full * tile::WIDTH as u64, tail);
+    let first = full * width;
+    let skip = from.saturating_sub(first) as usize;
+    let tail = tree
+        .tail
+        .iter()
+        .map(|entry| (&entry.hash, &entry.key))
+        .skip(skip);
+    shared.index(first + skip as u64, tail);
     Ok(())
 }
 

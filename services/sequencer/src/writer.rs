@@ -58,6 +58,8 @@ pub(crate) struct Writer {
     requests: mpsc::Receiver<Request>,
     /// Bytes of the lock record, as they were last written or read.
     record: Vec<u8>,
+    /// Bytes of the lock record that were last asked to be written.
+    attempted: Vec<u8>,
     /// Set after a failure that leaves it open what is stored (RELIABILITY A14).
     needs_reload: bool,
 }
@@ -72,6 +74,7 @@ impl Writer {
             shared,
             requests,
             record,
+            attempted: Vec::new(),
             needs_reload: false,
         }
     }
@@ -86,9 +89,10 @@ impl Writer {
             {
                 requests.push(request);
             }
+            let entries = requests.len();
             let bytes = requests.iter().map(|request| request.bytes).sum();
             self.serve(requests);
-            self.shared.release(bytes);
+            self.shared.release(entries, bytes);
         }
     }
 
@@ -196,6 +200,7 @@ impl Writer {
             time,
         };
         let bytes = record.encode();
+        self.attempted.clone_from(&bytes);
         config
             .head
             .compare_and_swap(RECORD, Some(&self.record), &bytes)
@@ -221,7 +226,10 @@ impl Writer {
             // What stays is swept at the next start.
             let _ = config.data.delete(key);
         }
-        Ok(self.shared.publish(snapshot_of(checked, head), new))
+        let published = self.shared.publish(snapshot_of(checked, head));
+        let entries = new.iter().map(|entry| (&entry.hash, &entry.key));
+        self.shared.index(tree.head.tree_size, entries);
+        Ok(published)
     }
 
     /// The time of the next head: never before the last one, and for a scheme that signs it always
@@ -274,23 +282,19 @@ impl Writer {
     fn reload(&mut self) -> Result<(), Failed> {
         match recover::open(&self.shared.config) {
             Ok(recovered) => {
+                if recovered.record != self.record && recovered.record != self.attempted {
+                    return Err(Failed::Fatal("another writer has the log".to_owned()));
+                }
                 self.record = recovered.record;
                 let size = self.shared.snapshot().head.tree_size;
-                let grown = recovered.snapshot.head.tree_size - size;
-                if grown > 0 && grown != recovered.replayed.len() as u64 {
-                    return Err(Failed::Fatal(
-                        "another writer has appended to the log".to_owned(),
-                    ));
-                }
-                if grown > 0 {
-                    self.shared.publish(recovered.snapshot, &recovered.replayed);
+                if recovered.snapshot.head.tree_size > size {
+                    self.shared.publish(recovered.snapshot);
+                    recover::load_index(&self.shared, size).map_err(reload_failed)?;
                 }
                 self.needs_reload = false;
                 Ok(())
             }
-            Err(OpenError::Store(error)) => Err(failed(error, Failed::Reload)),
-            Err(OpenError::Io(error)) => Err(failed(store_error(error), Failed::Reload)),
-            Err(error) => Err(Failed::Fatal(error.to_string())),
+            Err(error) => Err(reload_failed(error)),
         }
     }
 
@@ -318,10 +322,10 @@ fn refuse(requests: Vec<Request>, error: &AppendError) {
     }
 }
 
-fn store_error(source: io::Error) -> BlobError {
-    BlobError::Io {
-        key: String::new(),
-        source,
+fn reload_failed(error: OpenError) -> Failed {
+    match error {
+        OpenError::Store(error) => failed(error, Failed::Reload),
+        error => Failed::Fatal(error.to_string()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A log in a temporary directory with an own key and a clock that stands.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod faulty;
+
 use std::{ops::Range, path::Path, sync::Arc};
 
 use crypto::{KeyKind, SigningKey};
