@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Sign an image without a key
     Sign(Sign),
+    /// Check an image's signatures offline, step by step
+    Verify(Verify),
     /// Ask the admission webhook what it thinks of a manifest
     Admit(Admit),
     /// Write the files that clients need to trust the lab
@@ -153,6 +155,38 @@ pub(crate) struct Sign {
     /// Claims of the token that is made when none is given
     #[arg(value_name = "CLAIM=VALUE")]
     pub(crate) claims: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// Image, by tag or digest
+    pub(crate) image: String,
+    /// Who must have signed: email address or URI
+    #[arg(
+        long,
+        value_name = "SUBJECT",
+        required_unless_present = "certificate_identity_regexp"
+    )]
+    pub(crate) certificate_identity: Option<String>,
+    /// Go regular expression for the signer
+    #[arg(long, value_name = "REGEXP")]
+    pub(crate) certificate_identity_regexp: Option<String>,
+    /// Issuer of the signer's token
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "certificate_oidc_issuer_regexp"
+    )]
+    pub(crate) certificate_oidc_issuer: Option<String>,
+    /// Go regular expression for the issuer
+    #[arg(long, value_name = "REGEXP")]
+    pub(crate) certificate_oidc_issuer_regexp: Option<String>,
+    /// Trust this file instead of the lab's TUF repository
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_root: Option<PathBuf>,
+    /// As JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -11,12 +11,14 @@ use runtime::{
 use serde_json::json;
 use stack::Stack;
 use tsp::TimestampToken;
+use verify::{Identity, Pattern};
 
 use crate::{
     arguments,
     client::{Lab, Pushed},
     image, output, sign,
     sign::Signed,
+    verify::{check, show},
 };
 
 const REPOSITORY: &str = "fleet-org/agent-router";
@@ -79,9 +81,10 @@ async fn chain(lab: &Lab, policies: &Path) -> anyhow::Result<bool> {
 
     let signed = sign::image_by(lab, &router, &pushed.descriptor, &token).await?;
     show_signed(&signed)?;
+    verify(lab, &signed, &pushed).await?;
 
     output::step(
-        7,
+        8,
         "admission",
         "reviews of Pods under the policy fleet-org-must-be-signed",
     );
@@ -159,6 +162,24 @@ fn show_signed(signed: &Signed) -> anyhow::Result<()> {
         format!("index {} in a tree of {}", entry.log_index, proof.tree_size),
     );
     output::step(6, "referrer", &signed.referrer.descriptor.digest);
+    Ok(())
+}
+
+/// Checks the bundle as any client would, with the trusted root from the TUF repository.
+async fn verify(lab: &Lab, signed: &Signed, pushed: &Pushed) -> anyhow::Result<()> {
+    output::step(
+        7,
+        "verification",
+        "offline, with the trusted root from the TUF repository",
+    );
+    let identity = Identity {
+        issuer: Pattern::Exact(format!("{}/github-actions", lab.url("oidc", "http")?)),
+        subject: Pattern::Exact(format!("https://github.com/{WORKFLOW}")),
+    };
+    let root = lab.trusted_root().await?;
+    let (report, good) = check(&signed.bundle, &pushed.descriptor, &identity, &root)?;
+    show(&report);
+    anyhow::ensure!(good, "the signature does not verify");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod status;
 mod token;
 mod trust;
 mod up;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(options) => token::run(&lab, &options).await,
         Command::Trust(options) => trust::run(&lab, &options).await,
         Command::Up(options) => up::run(options).await,
+        Command::Verify(options) => return verify::run(&lab, &options).await,
     };
     done.map(|()| ExitCode::SUCCESS)
 }

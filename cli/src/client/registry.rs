@@ -1,7 +1,8 @@
 //! Images and referrers in a registry.
 
 use anyhow::Context as _;
-use oci::{Algorithm, Descriptor, Digest, ImageReference, media_type};
+use bundle::Bundle;
+use oci::{Algorithm, Descriptor, Digest, ImageReference, Manifest, Opaque, media_type};
 use serde_json::{Value, json};
 
 use super::{Lab, expect};
@@ -50,7 +51,7 @@ impl Lab {
         &self,
         image: &ImageReference,
         subject: &Descriptor,
-        bundle: &bundle::Bundle,
+        bundle: &Bundle,
         predicate_type: &str,
         created: &str,
     ) -> anyhow::Result<Pushed> {
@@ -102,6 +103,56 @@ impl Lab {
             "the registry sent other bytes than {digest}"
         );
         Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
+    }
+
+    /// The Sigstore bundles among the referrers of a manifest.
+    ///
+    /// # Errors
+    /// When the registry does not answer, or one of them does not parse.
+    pub(crate) async fn bundles(
+        &self,
+        image: &ImageReference,
+        subject: &Digest,
+    ) -> anyhow::Result<Vec<Bundle>> {
+        let base = repository_url(image);
+        let index = self
+            .manifest(&format!("{base}/referrers/{subject}"))
+            .await?;
+        let mut bundles = Vec::new();
+        for referrer in index.manifests() {
+            let manifest = self
+                .manifest(&format!("{base}/manifests/{}", referrer.digest))
+                .await?;
+            let layer = manifest.layers().iter().find(|layer| {
+                layer
+                    .media_type
+                    .starts_with("application/vnd.dev.sigstore.bundle")
+            });
+            let Some(layer) = layer else { continue };
+            let answer = self
+                .http
+                .get(format!("{base}/blobs/{}", layer.digest))
+                .send()
+                .await;
+            let bytes = expect("the registry", answer, &[200])
+                .await?
+                .bytes()
+                .await?;
+            anyhow::ensure!(
+                layer.digest.matches(&bytes),
+                "the registry sent other bytes"
+            );
+            bundles.push(Bundle::from_json(&bytes)?);
+        }
+        Ok(bundles)
+    }
+
+    async fn manifest(&self, url: &str) -> anyhow::Result<Manifest> {
+        let answer = expect("the registry", self.http.get(url).send().await, &[200]).await?;
+        let content_type = answer.headers().get("content-type").cloned();
+        let bytes = answer.bytes().await?;
+        let media_type = content_type.as_ref().and_then(|value| value.to_str().ok());
+        Ok(Manifest::parse(&bytes, media_type, Opaque::Refuse)?)
     }
 
     async fn push_blob(
