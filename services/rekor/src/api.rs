@@ -4,4 +4,4 @@ mod v1;
 mod v2;
 
 pub(crate) use v1::router as v1_router;
-pub(crate) use v2::{Grpc, grpc, router as v2_router};
+pub(crate) use v2::{Grpc, router as v2_router};

@@ -18,14 +18,13 @@ use runtime::{
 };
 use sequencer::{Appended, TreeHead};
 use serde_json::Value;
-use tokio::sync::Notify;
 
 use crate::{
     Config, Error, api,
     config::algorithms,
     error::V2Error,
     ids::{EntryName, TreeId, entry_id},
-    store::{Attestations, Beside, SearchIndex},
+    store::{Attestations, Beside, Follower, SearchIndex},
     tree::{V1Log, V2Log},
     work::{Busy, Work},
 };
@@ -41,8 +40,7 @@ pub struct Service {
     v2_algorithms: Algorithms,
     attestations: Attestations,
     search: Arc<SearchIndex>,
-    /// Told after each entry, so that the index follows the log.
-    logged: Arc<Notify>,
+    follower: Follower,
     work: Work,
     clock: Clock,
     urls: [String; 2],
@@ -100,24 +98,23 @@ impl runtime::Service for Service {
         })
         .await
         .context("the logs could not be opened")??;
-        let service = Arc::new(Self {
-            grpc: api::grpc().await,
+        let search = Arc::new(search);
+        Ok(Arc::new(Self {
+            grpc: api::Grpc::new().await,
             v1_algorithms: algorithms(&config.v1.client_signing_algorithms),
             v2_algorithms: algorithms(&config.v2.client_signing_algorithms),
             attestations,
-            search: Arc::new(search),
-            logged: Arc::default(),
+            follower: Follower::start(Arc::clone(&search))?,
+            search,
             work: Work::new(),
             urls: ["v1", "v2"].map(|name| context.urls.text(Self::NAME, name)),
-            since: runtime_start(&context)?,
+            since: valid_since(&context)?,
             clock: context.clock.clone(),
             new_entries: Default::default(),
             config,
             v1,
             v2,
-        });
-        service.follow(&context);
-        Ok(service)
+        }))
     }
 
     fn router(self: Arc<Self>, listener: &'static str) -> Router {
@@ -207,7 +204,7 @@ impl runtime::Service for Service {
 
 /// Start of the validity of both keys: when the service was first opened here, kept so that a restart
 /// does not move it past entries that were logged before.
-fn runtime_start(context: &Context) -> anyhow::Result<Timestamp> {
+fn valid_since(context: &Context) -> anyhow::Result<Timestamp> {
     let path = context.dir.join("since");
     if let Some(bytes) = runtime::files::read_optional(&path)? {
         let text = String::from_utf8(bytes).unwrap_or_default();
@@ -216,28 +213,14 @@ fn runtime_start(context: &Context) -> anyhow::Result<Timestamp> {
             .parse()
             .with_context(|| format!("{} is not a timestamp", path.display()));
     }
-    let now = context.clock.now();
+    // Whole seconds, as in entries: the first of them must not be older than the key.
+    let now = Timestamp::from_second(context.clock.now().as_second())?;
     runtime::files::write_new(&path, now.to_string().as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(now)
 }
 
 impl Service {
-    /// Keeps the search index close behind the log, in the background.
-    fn follow(&self, context: &Context) {
-        let (search, logged) = (Arc::clone(&self.search), Arc::clone(&self.logged));
-        context.tasks.spawn(async move {
-            loop {
-                logged.notified().await;
-                let search = Arc::clone(&search);
-                let caught_up = tokio::task::spawn_blocking(move || search.catch_up()).await;
-                if let Ok(Err(error)) = caught_up {
-                    runtime::log_internal(&error);
-                }
-            }
-        });
-    }
-
     /// createLogEntry: verifies a proposed entry and logs it. Returns when a published checkpoint
     /// covers it.
     pub(crate) async fn create_log_entry(
@@ -266,7 +249,7 @@ impl Service {
             return Err(Error::Duplicate { entry_id });
         }
         self.new_entries[0].fetch_add(1, Ordering::Relaxed);
-        self.logged.notify_one();
+        self.follower.wake();
         let Appended {
             leaf_index,
             head,

@@ -2,8 +2,10 @@
 //! from them, and attestations.
 
 use std::{
+    io,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
 };
 
 use anyhow::{Context as _, ensure};
@@ -136,6 +138,49 @@ impl SearchIndex {
                 ))
             })
             .collect()
+    }
+}
+
+/// Keeps the search index close behind the log, on a thread of its own that ends with this value.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    /// `None` only while it ends.
+    wake: Option<mpsc::SyncSender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Follower {
+    pub(crate) fn start(search: Arc<SearchIndex>) -> io::Result<Self> {
+        let (wake, woken) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name("rekor-index".to_owned())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    if let Err(error) = search.catch_up() {
+                        runtime::log_internal(&error);
+                    }
+                }
+            })?;
+        Ok(Self {
+            wake: Some(wake),
+            thread: Some(thread),
+        })
+    }
+
+    /// Says that the log has grown. Never waits: one waiting call covers all entries.
+    pub(crate) fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

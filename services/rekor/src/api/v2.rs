@@ -17,7 +17,7 @@ use runtime::http::{BodyError, read_body};
 use serde::Serialize;
 
 use crate::{Service, error::V2Error};
-pub(crate) use grpc::{Grpc, new as grpc};
+pub(crate) use grpc::Grpc;
 
 const ENTRIES: &str = "/api/v2/log/entries";
 const CHECKPOINT: &str = "/api/v2/checkpoint";

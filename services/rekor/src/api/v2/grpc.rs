@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use axum::Router;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
-use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::{
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 
 use super::messages::{
     self, google, rekor_v1, rekor_v2,
@@ -14,28 +17,22 @@ use crate::{Service, error::V2Error};
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// What the gRPC side keeps: who answers for health.
+/// Health that says it serves.
 #[derive(Clone)]
-pub(crate) struct Grpc(Arc<dyn Fn(Router<Arc<Service>>) -> Router<Arc<Service>> + Send + Sync>);
+pub(crate) struct Grpc(HealthReporter);
+
+impl Grpc {
+    pub(crate) async fn new() -> Self {
+        let reporter = HealthReporter::new();
+        reporter.set_serving::<RekorServer<Server>>().await;
+        Self(reporter)
+    }
+}
 
 impl fmt::Debug for Grpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Grpc")
     }
-}
-
-/// Health that says it serves.
-pub(crate) async fn new() -> Grpc {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<RekorServer<Server>>().await;
-    Grpc(Arc::new(move |router| add_health(router, health.clone())))
-}
-
-fn add_health<H: Health>(
-    router: Router<Arc<Service>>,
-    health: HealthServer<H>,
-) -> Router<Arc<Service>> {
-    router.route_service("/grpc.health.v1.Health/{*method}", health)
 }
 
 /// Routes of all gRPC services.
@@ -56,12 +53,16 @@ pub(super) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
                 v1alpha,
             );
     }
-    (service.grpc.0)(router)
+    let health = HealthService::from_health_reporter(service.grpc.0.clone());
+    router.route_service(
+        "/grpc.health.v1.Health/{*method}",
+        HealthServer::new(health),
+    )
 }
 
 /// The service that upstream's clients call.
 #[derive(Debug)]
-struct Server(Arc<Service>);
+pub(crate) struct Server(Arc<Service>);
 
 #[tonic::async_trait]
 impl Rekor for Server {

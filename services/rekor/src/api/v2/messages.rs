@@ -19,6 +19,7 @@ use serde::Serialize;
     clippy::all,
     clippy::or_fun_call,
     clippy::str_to_string,
+    clippy::too_many_lines,
     clippy::use_self,
     clippy::wildcard_imports,
     reason = "generated"
