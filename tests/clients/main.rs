@@ -1,11 +1,14 @@
 //! Unmodified foreign clients against the real program. Run by name, after `scripts/install-clients`:
 //! `cargo test --package tests --test clients`.
 
+mod admission;
 mod cosign;
+mod grpc;
 mod legacy;
 mod registry;
 mod rekor;
 mod scene;
+mod sigstore_js;
 mod sigstore_python;
 mod timestamp;
 mod tuf;

@@ -2,51 +2,47 @@
 
 use crate::scene::{Scene, sha256_hex};
 
-const PYTHON_TUF: &str = r#"
-import sys
-from tuf.ngclient import Updater
-mirror, root = sys.argv[1:]
-updater = Updater(metadata_dir="metadata", metadata_base_url=mirror, target_base_url=mirror + "/targets",
-                  target_dir=".", bootstrap=open(root, "rb").read())
-updater.refresh()
-for name in ("trusted_root.json", "signing_config.v0.2.json", "rekor.pub", "ctfe.pub"):
-    info = updater.get_targetinfo(name)
-    updater.download_target(info, name)
-    print(name, info.length)
-"#;
+const PYTHON: &str = include_str!("scripts/update.py");
+const JS: &str = include_str!("scripts/update.js");
 
-#[test]
-fn python_tuf_updates_from_the_mirror() {
+/// Updates twice from the lab as it is, then again after it came back on other ports, from what the
+/// client kept.
+fn updates(client: &str, script: &str, kept: &str) {
     let mut scene = Scene::new();
-    let script = scene
-        .home
-        .write("update.py", PYTHON_TUF)
-        .display()
-        .to_string();
     std::fs::create_dir(scene.home.dir().join("metadata")).unwrap();
     let root = scene.siglab.file("root.json");
-    // Twice from the lab as it is, then again after it came back, from what the client kept.
-    for _ in 0..2 {
+    let update = |scene: &Scene| {
         let mirror = scene.siglab.url("tuf", "http");
-        let _ = scene
-            .run("tuf", &[&script, &mirror, &root])
+        scene
+            .run(client, &[script, &mirror, &root])
             .succeeds()
-            .says("trusted_root.json");
-    }
-    let before = scene.home.read("trusted_root.json");
+            .says("trusted_root.json")
+    };
+    let _ = update(&scene);
+    let _ = update(&scene);
+    let before = scene.home.read(kept);
     let file = scene.get(&format!(
         "file://{}",
         scene.siglab.file("trusted_root.json")
     ));
     assert_eq!(before, file);
     scene.siglab.restart();
-    let mirror = scene.siglab.url("tuf", "http");
-    let _ = scene.run("tuf", &[&script, &mirror, &root]).succeeds();
-    assert_ne!(
-        scene.home.read("trusted_root.json"),
-        before,
-        "the ports are others"
-    );
+    let _ = update(&scene);
+    assert_ne!(scene.home.read(kept), before, "the ports are others");
+}
+
+#[test]
+fn python_tuf_updates_from_the_mirror() {
+    let scripts = tests::Sandbox::new();
+    let script = scripts.write("update.py", PYTHON).display().to_string();
+    updates("tuf", &script, "trusted_root.json");
+}
+
+#[test]
+fn tuf_js_updates_from_the_mirror() {
+    let scripts = tests::Sandbox::new();
+    let script = scripts.write("update.js", JS).display().to_string();
+    updates("sigstore-js", &script, "tuf-js/trusted_root.json");
 }
 
 #[test]

@@ -9,8 +9,10 @@ const PINNED: &str = include_str!("../clients.toml");
 pub struct Client {
     /// Name of its table.
     pub name: String,
-    /// The program; a bare name for those of Debian.
+    /// The program; a bare name for those of Debian, the interpreter for libraries.
     pub program: PathBuf,
+    /// Variables that it needs.
+    pub variables: Vec<(&'static str, PathBuf)>,
 }
 
 /// The client of that name.
@@ -24,33 +26,36 @@ pub fn client(name: &str) -> Client {
         .get(name)
         .unwrap_or_else(|| panic!("tests/clients.toml names no {name}"));
     let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
+    let name = name.to_owned();
     if let Some(package) = text("apt") {
-        let name = name.to_owned();
         return Client {
             name,
             program: PathBuf::from(package),
+            variables: Vec::new(),
         };
     }
     let version = text("version").unwrap_or_else(|| panic!("{name} has no version"));
     let folder = cache().join(format!("{name}-{version}"));
-    let program = match (text("go"), text("pip")) {
-        (Some(package), _) => folder.join(last(package)),
-        (None, Some(_)) => folder.join("bin").join(name),
-        (None, None) => folder.clone(),
-    };
-    let program = if text("pip") == Some("tuf") {
-        folder.join("bin/python")
-    } else {
-        program
-    };
+    let complete = folder.join(".complete");
     assert!(
-        program.exists(),
-        "{} is missing: scripts/install-clients {name}",
-        program.display()
+        complete.exists(),
+        "{name} {version} is missing: scripts/install-clients {name}"
     );
+    let mut variables = Vec::new();
+    let program = match (text("go"), text("pip"), text("npm")) {
+        (Some(package), _, _) => folder.join(last(package)),
+        (_, Some("tuf"), _) => folder.join("bin/python"),
+        (_, Some(_), _) => folder.join("bin").join(&name),
+        (_, _, Some(_)) => {
+            variables.push(("NODE_PATH", folder.join("node_modules")));
+            PathBuf::from("node")
+        }
+        _ => panic!("tests/clients.toml does not say where {name} comes from"),
+    };
     Client {
-        name: name.to_owned(),
+        name,
         program,
+        variables,
     }
 }
 

@@ -80,7 +80,9 @@ impl Sandbox {
     /// When it cannot be started.
     pub fn run<A: AsRef<OsStr>>(&self, client: &Client, arguments: &[A]) -> Outcome {
         let mut command = self.command(&client.program);
-        command.args(arguments);
+        command
+            .args(arguments)
+            .envs(client.variables.iter().map(|(name, value)| (name, value)));
         let output = command
             .output()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", client.name));
