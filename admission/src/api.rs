@@ -175,7 +175,7 @@ async fn mutate_workload(service: &Service, request: &Request) -> Answer {
     };
     let mut operations = Vec::new();
     if !is_exempt(request, &new, old.as_ref()) {
-        for (pointer, resolved) in service.resolve(&new, &request.namespace).await {
+        for (pointer, resolved) in service.resolve(request, &new).await {
             operations.push(json!({"op": "replace", "path": pointer, "value": resolved}));
         }
     }

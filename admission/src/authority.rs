@@ -1,10 +1,18 @@
-//! One authority of a policy against one image.
+//! One authority of a policy against one image: static, by key, or keyless.
 
+use bundle::{CertificateAuthority, TrustedRoot, ValidityPeriod};
 use oci::ImageReference;
 use serde_json::{Value, json};
+use verify::{
+    Annotations, Artifact, Report, Requirements, SIGN_PREDICATE, Signer, SignerIdentity, Statement,
+    Trust, Verified,
+};
 
 use crate::decision::Evaluation;
-use crate::record::AuthorityDecision;
+use crate::discovery::{self, Candidate, Content, Format, Found, Place, Wanted};
+use crate::policy::{Attestation, Keyless};
+use crate::record::{Attempt, AuthorityDecision};
+use crate::registry::{Keychain, Repository};
 use crate::store::CompiledAuthority;
 
 /// What came out, and what a policy expression sees of it.
@@ -13,6 +21,12 @@ pub(crate) struct Outcome {
     pub(crate) decision: AuthorityDecision,
     /// `{"signatures": […]}`, `{"attestations": {…}}` or `{"static": true}`.
     pub(crate) matched: Value,
+}
+
+/// A candidate that verified.
+struct Accepted {
+    verified: Verified,
+    statement: Option<Statement>,
 }
 
 /// Evaluates `authority`; whatever goes wrong is a failure of the authority.
@@ -28,10 +42,7 @@ pub(crate) async fn evaluate(
     let result = match &authority.wire.fixed {
         Some(fixed) if fixed.action == "pass" => Ok(json!({"static": true})),
         Some(fixed) => Err(format!("disallowed by static policy: {}", fixed.message)),
-        None => {
-            let _ = (evaluation, reference);
-            Err("authority has neither key, keyless, or static specified".to_owned())
-        }
+        None => check(evaluation, authority, reference, &mut decision.attempts).await,
     };
     let matched = match result {
         Ok(matched) => {
@@ -44,4 +55,499 @@ pub(crate) async fn evaluate(
         }
     };
     Outcome { decision, matched }
+}
+
+async fn check(
+    evaluation: &Evaluation<'_>,
+    authority: &CompiledAuthority,
+    reference: &ImageReference,
+    attempts: &mut Vec<Attempt>,
+) -> Result<Value, String> {
+    let name = &authority.wire.name;
+    let wire = &authority.wire;
+    let kind = if wire.key.is_some() {
+        "key"
+    } else if wire.keyless.is_some() {
+        "keyless"
+    } else {
+        return Err("authority has neither key, keyless, or static specified".to_owned());
+    };
+    let wanted = if wire.attestations.is_empty() {
+        Wanted::Signatures
+    } else {
+        Wanted::Attestations
+    };
+    let trust = trust(evaluation, authority)
+        .await
+        .map_err(|error| format!("constructing checkOpts for {name}: {error:#}"))?;
+    let what = if wanted == Wanted::Signatures {
+        "signature"
+    } else {
+        "attestation"
+    };
+    let failed = |error: String| {
+        format!("{what} {kind} validation failed for authority {name} for {reference}: {error}")
+    };
+    let found = find(evaluation, authority, reference, wanted)
+        .await
+        .map_err(failed)?;
+    let requirements = requirements(authority);
+    let digest = reference
+        .digest()
+        .ok_or("the image has no digest")?
+        .to_string();
+    let mut accepted = Vec::new();
+    let mut errors = Vec::new();
+    for candidate in found.candidates {
+        let mut report = Report::default();
+        let checked = verify_candidate(
+            &candidate,
+            wanted,
+            &digest,
+            &requirements,
+            &trust,
+            &mut report,
+        );
+        let verified = matches!(checked, Ok(Some(_)));
+        match checked {
+            Ok(Some(one)) => accepted.push(one),
+            Ok(None) => continue,
+            Err(error) => errors.push(error),
+        }
+        attempts.push(Attempt {
+            source: candidate.source,
+            verified,
+            steps: report.steps,
+        });
+    }
+    if accepted.is_empty() {
+        return Err(failed(nothing_accepted(
+            wanted,
+            &errors,
+            attempts.len(),
+            found.total,
+        )));
+    }
+    match wanted {
+        Wanted::Signatures => {
+            let signatures: Vec<Value> = accepted.iter().map(|one| signature(one)).collect();
+            Ok(json!({"signatures": signatures}))
+        }
+        Wanted::Attestations => check_attestations(authority, reference, &accepted, &digest),
+    }
+}
+
+/// What cosign says when nothing passed.
+fn nothing_accepted(wanted: Wanted, errors: &[String], looked: usize, total: usize) -> String {
+    let mut text = match wanted {
+        Wanted::Signatures if errors.is_empty() => return "no signatures found".to_owned(),
+        Wanted::Signatures => format!("no matching signatures: {}", errors.join("\n ")),
+        Wanted::Attestations => format!("no matching attestations: {}", errors.join("\n ")),
+    };
+    if total > looked {
+        text.push_str(&format!(" (looked at {looked} of {total})"));
+    }
+    text
+}
+
+/// What is trusted for this authority. Keyless trust may come from up to three TrustRoots.
+async fn trust(
+    evaluation: &Evaluation<'_>,
+    authority: &CompiledAuthority,
+) -> anyhow::Result<Trust> {
+    let wire = &authority.wire;
+    let log_ref = wire
+        .ctlog
+        .as_ref()
+        .map_or("", |ctlog| &*ctlog.trust_root_ref);
+    let stamp_ref = wire
+        .rfc3161_timestamp
+        .as_ref()
+        .map_or("", |stamp| &*stamp.trust_root_ref);
+    let Some(keyless) = &wire.keyless else {
+        let logged = wire.ctlog.as_ref().is_some_and(|log| log.url.is_some());
+        let mut root = TrustedRoot::default();
+        if logged || !log_ref.is_empty() {
+            root.tlogs
+                .clone_from(&evaluation.trusted(log_ref).await?.root.tlogs);
+        }
+        if wire.rfc3161_timestamp.is_some() {
+            let trusted = evaluation.trusted(stamp_ref).await?;
+            root.timestamp_authorities
+                .clone_from(&trusted.root.timestamp_authorities);
+        }
+        check_log_url(authority, &root)?;
+        return Ok(Trust::new(&root)?);
+    };
+    let base = evaluation.trusted(&keyless.trust_root_ref).await?;
+    let mut root = (*base.root).clone();
+    if !log_ref.is_empty() && log_ref != keyless.trust_root_ref {
+        root.tlogs
+            .clone_from(&evaluation.trusted(log_ref).await?.root.tlogs);
+    }
+    if !stamp_ref.is_empty() && stamp_ref != keyless.trust_root_ref {
+        let trusted = evaluation.trusted(stamp_ref).await?;
+        root.timestamp_authorities
+            .clone_from(&trusted.root.timestamp_authorities);
+    }
+    if let Some(own) = own_authority(keyless)? {
+        root.certificate_authorities = vec![own];
+    }
+    check_log_url(authority, &root)?;
+    Ok(Trust::new(&root)?)
+}
+
+/// A `ctlog.url` names a log of the trust root, unless a TrustRoot says which logs count.
+fn check_log_url(authority: &CompiledAuthority, root: &TrustedRoot) -> anyhow::Result<()> {
+    let Some(ctlog) = &authority.wire.ctlog else {
+        return Ok(());
+    };
+    let keyless = authority.wire.keyless.as_ref();
+    let referred = !ctlog.trust_root_ref.is_empty()
+        || keyless.is_some_and(|keyless| !keyless.trust_root_ref.is_empty());
+    let Some(url) = ctlog.url.as_ref().filter(|_| !referred) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = root.tlogs.iter().map(|log| log.base_url.as_str()).collect();
+    let same = |known: &&str| known.trim_end_matches('/') == url.trim_end_matches('/');
+    anyhow::ensure!(
+        known.iter().any(same),
+        "ctlog.url {url} is not a transparency log of the trust root, which has {}",
+        known.join(", ")
+    );
+    Ok(())
+}
+
+/// The authority of `ca-cert`, issuing certificate first and root last.
+fn own_authority(keyless: &Keyless) -> anyhow::Result<Option<CertificateAuthority>> {
+    let Some(key) = &keyless.ca_cert else {
+        return Ok(None);
+    };
+    let chain = x509::Certificate::chain_from_pem(&key.data)
+        .map_err(|error| anyhow::anyhow!("ca-cert holds no certificates: {error}"))?;
+    anyhow::ensure!(!chain.is_empty(), "ca-cert holds no certificates");
+    Ok(Some(CertificateAuthority {
+        uri: "ca-cert".to_owned(),
+        cert_chain: chain
+            .iter()
+            .map(|certificate| certificate.der().to_vec())
+            .collect(),
+        valid_for: Some(ValidityPeriod::since(jiff::Timestamp::UNIX_EPOCH)),
+        ..CertificateAuthority::default()
+    }))
+}
+
+// Divergence: what a policy configures is required. Upstream ignores the log of a keyless authority without
+// ctlog but with a trustRootRef, and takes signatures without the timestamp that is configured.
+fn requirements(authority: &CompiledAuthority) -> Requirements<'_> {
+    let wire = &authority.wire;
+    let stamped = wire.rfc3161_timestamp.is_some();
+    let logged = wire
+        .ctlog
+        .as_ref()
+        .is_some_and(|ctlog| ctlog.url.is_some() || !ctlog.trust_root_ref.is_empty());
+    match (&wire.keyless, authority.keys.first()) {
+        (None, Some(key)) => Requirements {
+            signer: Signer::Key {
+                key: &key.key,
+                hash: key.hash,
+            },
+            sct: false,
+            log: logged,
+            timestamp: stamped,
+        },
+        (keyless, _) => {
+            let url = keyless.as_ref().and_then(|keyless| {
+                keyless
+                    .url
+                    .as_deref()
+                    .filter(|_| keyless.trust_root_ref.is_empty())
+            });
+            let unlogged = keyless
+                .as_ref()
+                .and_then(|keyless| keyless.insecure_ignore_sct)
+                .unwrap_or(false);
+            Requirements {
+                signer: Signer::Keyless {
+                    identities: &authority.identities,
+                    authority_url: url,
+                },
+                sct: !unlogged,
+                log: logged || !stamped,
+                timestamp: stamped,
+            }
+        }
+    }
+}
+
+async fn find(
+    evaluation: &Evaluation<'_>,
+    authority: &CompiledAuthority,
+    reference: &ImageReference,
+    wanted: Wanted,
+) -> Result<Found, String> {
+    let source = authority.wire.source.first();
+    let secrets = source
+        .map(|source| source.signature_pull_secrets.as_slice())
+        .unwrap_or_default();
+    let keychain = if secrets.is_empty() {
+        evaluation.keychain()
+    } else {
+        let mut keychain = Keychain::default();
+        for secret in secrets {
+            keychain.add(evaluation.pull_secret(&secret.name)?);
+        }
+        keychain
+    };
+    let image = Repository::of(reference, &keychain).map_err(|error| error.to_string())?;
+    let tags = match source
+        .map(|source| &*source.oci)
+        .filter(|oci| !oci.is_empty())
+    {
+        None => image.clone(),
+        Some(oci) => {
+            // Divergence: a registry alone is refused; upstream reads it as a repository of Docker Hub.
+            let named = oci
+                .contains('/')
+                .then(|| oci.parse::<ImageReference>().ok())
+                .flatten();
+            let named = named.ok_or_else(|| format!("source.oci {oci:?} names no repository"))?;
+            Repository::of(&named, &keychain).map_err(|error| error.to_string())?
+        }
+    };
+    let format = match authority.wire.signature_format.as_str() {
+        "bundle" => Format::Bundle,
+        "legacy" => Format::Legacy,
+        _ => Format::Any,
+    };
+    let place = Place {
+        image: &image,
+        tags: &tags,
+        tag_prefix: source
+            .and_then(|source| source.tag_prefix.as_deref())
+            .unwrap_or_default(),
+        digest: reference.digest().ok_or("the image has no digest")?,
+    };
+    discovery::find(
+        evaluation.registry(),
+        &place,
+        wanted,
+        format,
+        evaluation.signatures_max(),
+    )
+    .await
+    .map_err(|error| error.to_string())
+}
+
+/// `None` for a candidate that is of the other sort: an attestation among signatures, or the reverse.
+fn verify_candidate(
+    candidate: &Candidate,
+    wanted: Wanted,
+    digest: &str,
+    requirements: &Requirements<'_>,
+    trust: &Trust,
+    report: &mut Report,
+) -> Result<Option<Accepted>, String> {
+    match &candidate.content {
+        Content::Broken(reason) => {
+            report.fail("bundle", "one that can be read", reason.clone(), "");
+            Err(reason.clone())
+        }
+        Content::Bundle(bundle) => {
+            verify_bundle(bundle, wanted, digest, requirements, trust, report)
+        }
+        Content::Legacy {
+            payload,
+            annotations,
+        } => {
+            let get = |name: &str| {
+                annotations
+                    .get(name)
+                    .map(String::as_str)
+                    .unwrap_or_default()
+            };
+            let annotations = Annotations {
+                signature: get("dev.cosignproject.cosign/signature"),
+                certificate: get("dev.sigstore.cosign/certificate"),
+                bundle: get("dev.sigstore.cosign/bundle"),
+                timestamp: get("dev.sigstore.cosign/rfc3161timestamp"),
+            };
+            let accepted = match wanted {
+                Wanted::Signatures => verify::verify_legacy_signature(
+                    payload,
+                    &annotations,
+                    digest,
+                    requirements,
+                    trust,
+                    report,
+                )
+                .map(|verified| Accepted {
+                    verified,
+                    statement: None,
+                }),
+                Wanted::Attestations => verify::verify_legacy_attestation(
+                    payload,
+                    &annotations,
+                    digest,
+                    requirements,
+                    trust,
+                    report,
+                )
+                .map(|(verified, statement)| Accepted {
+                    verified,
+                    statement: Some(statement),
+                }),
+            };
+            accepted.map(Some).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn verify_bundle(
+    bundle: &bundle::Bundle,
+    wanted: Wanted,
+    digest: &str,
+    requirements: &Requirements<'_>,
+    trust: &Trust,
+    report: &mut Report,
+) -> Result<Option<Accepted>, String> {
+    let text = |error: verify::Error| error.to_string();
+    let raw = digest
+        .strip_prefix("sha256:")
+        .and_then(|hex| hex::decode(hex).ok());
+    let raw = raw.ok_or("the image's digest is not SHA-256")?;
+    let artifact = Artifact::Digest(crypto::HashAlgorithm::Sha256, &raw);
+    let envelope = match &bundle.content {
+        bundle::Content::MessageSignature(_) if wanted == Wanted::Attestations => return Ok(None),
+        bundle::Content::MessageSignature(_) => {
+            let verified = verify::verify_bundle(bundle, artifact, requirements, trust, report);
+            return Ok(Some(Accepted {
+                verified: verified.map_err(text)?,
+                statement: None,
+            }));
+        }
+        bundle::Content::DsseEnvelope(envelope) => envelope,
+    };
+    // What it claims to be is read before it is verified, to tell signatures from attestations; nothing
+    // is believed yet.
+    let claimed = Statement::read(envelope).map_err(|error| {
+        report.fail("claim", "an in-toto statement", error.to_string(), "");
+        error.to_string()
+    })?;
+    let signs = claimed.predicate_type == SIGN_PREDICATE;
+    if signs != (wanted == Wanted::Signatures) {
+        return Ok(None);
+    }
+    let verified =
+        verify::verify_bundle(bundle, artifact, requirements, trust, report).map_err(text)?;
+    let statement = verify::check_statement(envelope, digest, report).map_err(text)?;
+    Ok(Some(Accepted {
+        verified,
+        statement: Some(statement),
+    }))
+}
+
+/// Every listed attestation needs one that verified, is of its type and passes its policy.
+fn check_attestations(
+    authority: &CompiledAuthority,
+    reference: &ImageReference,
+    accepted: &[Accepted],
+    digest: &str,
+) -> Result<Value, String> {
+    let name = &authority.wire.name;
+    let mut matched = serde_json::Map::new();
+    for (attestation, policy) in authority
+        .wire
+        .attestations
+        .iter()
+        .zip(&authority.attestation_policies)
+    {
+        let wanted = predicate_url(&attestation.predicate_type);
+        let mut types = Vec::new();
+        let mut passed = Vec::new();
+        let mut error = None;
+        for one in accepted {
+            let Some(statement) = &one.statement else {
+                continue;
+            };
+            types.push(statement.predicate_type.clone());
+            if statement.predicate_type != wanted {
+                continue;
+            }
+            match policy
+                .as_ref()
+                .map_or(Ok(()), |policy| policy.evaluate(&statement.json))
+            {
+                Ok(()) => passed.push(attestation_match(one, attestation, digest)),
+                Err(reason) => {
+                    error.get_or_insert(reason);
+                }
+            }
+        }
+        if passed.is_empty() {
+            return Err(match error {
+                Some(reason) => reason,
+                None if types.is_empty() => {
+                    format!("no matching attestations for authority {name} for {reference}")
+                }
+                None => format!(
+                    "no matching attestations with type {}, checked the following predicateTypes: \
+                     \"{}\"",
+                    attestation.predicate_type,
+                    types.join(",")
+                ),
+            });
+        }
+        matched.insert(attestation.name.clone(), Value::Array(passed));
+    }
+    Ok(json!({"attestations": matched}))
+}
+
+/// The URLs that upstream's short names stand for.
+fn predicate_url(name: &str) -> &str {
+    match name {
+        "custom" => "https://cosign.sigstore.dev/attestation/v1",
+        "cyclonedx" => "https://cyclonedx.org/bom",
+        "link" => "https://in-toto.io/Link/v1",
+        "openvex" => "https://openvex.dev/ns",
+        "slsaprovenance" | "slsaprovenance02" => "https://slsa.dev/provenance/v0.2",
+        "slsaprovenance1" => "https://slsa.dev/provenance/v1",
+        "spdx" | "spdxjson" => "https://spdx.dev/Document",
+        "vuln" => "https://cosign.sigstore.dev/attestation/vuln/v1",
+        other => other,
+    }
+}
+
+fn attestation_match(one: &Accepted, attestation: &Attestation, digest: &str) -> Value {
+    let mut entry = signature(one);
+    entry["predicateType"] = json!(attestation.predicate_type);
+    entry["digest"] = json!(digest);
+    entry
+}
+
+/// `PolicySignature`: who signed, as far as a certificate says.
+fn signature(one: &Accepted) -> Value {
+    let mut entry = json!({"id": one.verified.id});
+    let Some(signer) = &one.verified.signer else {
+        return entry;
+    };
+    let SignerIdentity {
+        issuer,
+        subjects,
+        extensions,
+    } = signer;
+    entry["subject"] = json!(subjects.first().map(String::as_str).unwrap_or_default());
+    entry["issuer"] = json!(issuer);
+    for (name, text) in extensions {
+        let key = match *name {
+            "GithubWorkflowTrigger" => "githubWorkflowTrigger",
+            "GithubWorkflowSHA" => "githubWorkflowSha",
+            "GithubWorkflowName" => "githubWorkflowName",
+            "GithubWorkflowRepository" => "githubWorkflowRepo",
+            "GithubWorkflowRef" => "githubWorkflowRef",
+            _ => continue,
+        };
+        entry[key] = json!(text);
+    }
+    entry
 }

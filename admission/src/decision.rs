@@ -10,8 +10,10 @@ use crate::config::{NoMatchPolicy, PolicyCombination};
 use crate::field_error::{FieldErrors, Level};
 use crate::policy::applies;
 use crate::record::{ImageDecision, PolicyDecision};
+use crate::registry::{Keychain, Registry};
 use crate::service::Service;
 use crate::store::{CompiledPolicy, Objects};
+use crate::trust::Trusted;
 use crate::workload::Workload;
 
 /// What an evaluation rests on.
@@ -31,6 +33,42 @@ struct Image<'a> {
 }
 
 impl Evaluation<'_> {
+    pub(crate) const fn registry(&self) -> &Registry {
+        self.service.registry()
+    }
+
+    pub(crate) const fn signatures_max(&self) -> usize {
+        self.service.signatures_max()
+    }
+
+    /// The trusted root of a TrustRoot, or the default for `""`.
+    pub(crate) async fn trusted(&self, name: &str) -> anyhow::Result<Trusted> {
+        self.service.trusted(name, self.objects).await
+    }
+
+    /// The logins of the Pod's `imagePullSecrets`; those that are missing are passed over.
+    pub(crate) fn keychain(&self) -> Keychain {
+        let mut keychain = Keychain::default();
+        for name in &self.workload.pull_secrets {
+            if let Ok(config) = self.pull_secret(name) {
+                keychain.add(config);
+            }
+        }
+        keychain
+    }
+
+    /// The Docker configuration of a secret in the workload's namespace.
+    pub(crate) fn pull_secret(&self, name: &str) -> Result<&[u8], String> {
+        self.objects
+            .secret(self.namespace, name, ".dockerconfigjson")
+            .ok_or_else(|| {
+                format!(
+                    "secret {name:?} not found in namespace {:?}",
+                    self.namespace
+                )
+            })
+    }
+
     /// Decides all images; errors are merged over the places where the same image is used.
     pub(crate) async fn images(&self) -> (FieldErrors, Vec<ImageDecision>) {
         let mut images: BTreeMap<&str, Image<'_>> = BTreeMap::new();

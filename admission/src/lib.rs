@@ -4,14 +4,17 @@ mod api;
 mod authority;
 mod config;
 mod decision;
+mod discovery;
 mod error;
 mod field_error;
 mod policy;
 mod record;
+mod registry;
 mod rego;
 mod review;
 mod service;
 mod store;
+mod trust;
 mod trust_root;
 mod workload;
 

@@ -11,7 +11,7 @@ pub(crate) use convert::convert;
 pub(crate) use default::{default_policy, default_trust_root, patch};
 pub(crate) use glob::Glob;
 pub(crate) use model::{
-    Attestation, Authority, ClusterImagePolicy, Document, KeyRef, Keyless, Policy, Source, Spec,
+    Attestation, Authority, ClusterImagePolicy, Document, KeyRef, Keyless, Policy, Spec,
     decode_leniently, decode_strictly, null_is_default,
 };
 pub(crate) use select::{Subject, applies};

@@ -15,9 +15,16 @@ use crate::config::{Config, PolicyCombination};
 use crate::decision::Evaluation;
 use crate::field_error::{FieldErrors, Level};
 use crate::record::{self, Decision, Ring};
+use crate::registry::{ManifestBody, Registry, Repository};
 use crate::review::{Answer, Request};
 use crate::store::{self, Objects};
+use crate::trust::{TrustStore, Trusted};
 use crate::workload::Workload;
+
+/// Longest config file of an image, in bytes.
+const CONFIG_MAX: usize = 4 << 20;
+/// Most platforms of an image whose config files are fetched.
+const CONFIGS_MAX: usize = 64;
 
 /// The admission webhook.
 #[derive(Debug)]
@@ -29,6 +36,8 @@ pub struct Service {
     problem: RwLock<Option<String>>,
     decisions: Ring,
     tls: ServerTls,
+    registry: Registry,
+    trust: TrustStore,
     counts: Counts,
 }
 
@@ -52,6 +61,21 @@ impl Service {
 
     pub(crate) const fn combination(&self) -> PolicyCombination {
         self.config.policy_combination
+    }
+
+    pub(crate) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) const fn signatures_max(&self) -> usize {
+        self.config.signatures_max
+    }
+
+    /// The trusted root of a TrustRoot, or the default for `""`.
+    pub(crate) async fn trusted(&self, name: &str, objects: &Objects) -> anyhow::Result<Trusted> {
+        self.trust
+            .get(name, objects, self.context.clock.now())
+            .await
     }
 
     pub(crate) fn authority_pem(&self) -> &str {
@@ -122,11 +146,43 @@ impl Service {
     /// What cannot be resolved is left out, and validation denies it.
     pub(crate) async fn resolve(
         &self,
+        request: &Request,
         workload: &Workload,
-        namespace: &str,
     ) -> Vec<(String, String)> {
-        let _ = (workload, namespace);
-        Vec::new()
+        let objects = self.objects();
+        let namespace = namespace(request, workload);
+        let evaluation = Evaluation {
+            service: self,
+            objects: &objects,
+            workload,
+            namespace: &namespace,
+        };
+        let keychain = evaluation.keychain();
+        let limit = Duration::from_secs(self.config.decision_secs);
+        let resolved = workload.images.iter().map(|used| async {
+            let reference: ImageReference = used.image.parse().ok()?;
+            let tag = reference.tag().filter(|_| reference.digest().is_none())?;
+            let repository = Repository::of(&reference, &keychain).ok()?;
+            let fetched = self.registry.manifest(&repository, tag.as_str());
+            let manifest = match tokio::time::timeout(limit, fetched).await {
+                Ok(Ok(manifest)) => manifest?,
+                Ok(Err(error)) => {
+                    tracing::debug!(image = used.image, "the tag cannot be resolved: {error}");
+                    return None;
+                }
+                Err(_) => {
+                    tracing::debug!(image = used.image, "the tag cannot be resolved in time");
+                    return None;
+                }
+            };
+            let pinned = format!("{}:{tag}@{}", reference.context(), manifest.digest);
+            Some((used.pointer.clone(), pinned))
+        });
+        futures::future::join_all(resolved)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The config files of an image by platform, for policies that ask.
@@ -135,8 +191,47 @@ impl Service {
         evaluation: &Evaluation<'_>,
         reference: &ImageReference,
     ) -> Result<Value, String> {
-        let _ = (evaluation, reference);
-        Err("fetching the config file failed".to_owned())
+        let keychain = evaluation.keychain();
+        let repository = Repository::of(reference, &keychain).map_err(|error| error.to_string())?;
+        let missing = || format!("MANIFEST_UNKNOWN: manifest unknown: {reference}");
+        let digest = reference.digest().ok_or_else(missing)?.to_string();
+        let mut pending = vec![digest];
+        let mut configs = serde_json::Map::new();
+        let mut children = false;
+        while let Some(digest) = pending.pop() {
+            let body = self.registry.manifest_body(&repository, &digest).await;
+            let body = body
+                .map_err(|error| error.to_string())?
+                .ok_or_else(missing)?;
+            if !children {
+                children = true;
+                let listed = body.manifests.iter().take(CONFIGS_MAX);
+                pending.extend(listed.map(|child| child.digest.to_string()));
+            }
+            if let Some(config) = self.config_file(&repository, &body).await? {
+                configs.insert(platform(&config), config);
+            }
+        }
+        Ok(Value::Object(configs))
+    }
+
+    async fn config_file(
+        &self,
+        repository: &Repository,
+        manifest: &ManifestBody,
+    ) -> Result<Option<Value>, String> {
+        let Some(config) = &manifest.config else {
+            return Ok(None);
+        };
+        let blob = self
+            .registry
+            .blob(repository, &config.digest, CONFIG_MAX)
+            .await;
+        let blob = blob.map_err(|error| error.to_string())?;
+        let blob = blob.ok_or_else(|| format!("config {} is missing", config.digest))?;
+        serde_json::from_slice(&blob)
+            .map(Some)
+            .map_err(|_| format!("config {} is not JSON", config.digest))
     }
 
     fn load(&self, documents: &[store::Origin]) {
@@ -199,12 +294,16 @@ impl runtime::Service for Service {
         }
         let documents = read(&dir).await?;
         let objects = Objects::compile(&documents, &config)?;
+        let registry = Registry::new(config.registry_ca.as_deref())?;
+        let trust = TrustStore::new(&config, &context);
         let tls = runtime::tls::server(&context, &tls_names(&config, &context))?;
         let service = Arc::new(Self {
             decisions: Ring::new(config.decisions_max),
             objects: RwLock::new(Arc::new(objects)),
             problem: RwLock::new(None),
             counts: Counts::default(),
+            registry,
+            trust,
             config,
             context: context.clone(),
             tls,
@@ -287,6 +386,26 @@ fn tls_names(config: &Config, context: &Context) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// `os[/arch[/variant]][:version]`.
+fn platform(config: &Value) -> String {
+    let text = |field: &str| {
+        config
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let mut platform = text("os").to_owned();
+    for field in ["architecture", "variant"] {
+        if !text(field).is_empty() {
+            platform = format!("{platform}/{}", text(field));
+        }
+    }
+    match text("os.version") {
+        "" => platform,
+        version => format!("{platform}:{version}"),
+    }
 }
 
 fn namespace(request: &Request, workload: &Workload) -> String {

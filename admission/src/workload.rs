@@ -84,11 +84,6 @@ impl Kind {
             .iter()
             .find(|kind| kind.group == group && kind.version == version && kind.name == name)
     }
-
-    /// Field path of the Pod spec: `spec.template.spec`.
-    pub(crate) fn pod_spec_path(&self) -> String {
-        self.pod_spec.join(".")
-    }
 }
 
 /// One use of an image.

@@ -1,0 +1,200 @@
+//! Where the signatures and attestations of an image are: bundles that refer to it, and legacy tags.
+
+use std::collections::BTreeMap;
+
+use bundle::Bundle;
+use futures::StreamExt as _;
+use oci::Digest;
+
+use crate::registry::{Descriptor, Registry, RegistryError, Repository};
+
+/// Longest legacy payload or attestation, in bytes: cosign's own limit.
+const LAYER_MAX: usize = 128 << 20;
+/// Longest legacy simple signing payload, in bytes.
+const PAYLOAD_MAX: usize = 1 << 20;
+/// Fetches at a time.
+const PARALLEL: usize = 4;
+
+/// Which of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    Signatures,
+    Attestations,
+}
+
+/// How signatures are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Format {
+    /// Bundles only.
+    Bundle,
+    /// Tags only.
+    Legacy,
+    /// Both: what a policy gets that names no format.
+    Any,
+}
+
+/// One signature or attestation, not looked at yet.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// Where it was found.
+    pub(crate) source: String,
+    pub(crate) content: Content,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    Bundle(Box<Bundle>),
+    Legacy {
+        payload: Vec<u8>,
+        annotations: BTreeMap<String, String>,
+    },
+    /// It could not be read.
+    Broken(String),
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) candidates: Vec<Candidate>,
+    /// How many there are in all, looked at or not.
+    pub(crate) total: usize,
+}
+
+/// Where to look.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// The image's own repository.
+    pub(crate) image: &'a Repository,
+    /// The repository of the tags.
+    pub(crate) tags: &'a Repository,
+    pub(crate) tag_prefix: &'a str,
+    pub(crate) digest: &'a Digest,
+}
+
+/// At most `max` candidates, bundles first.
+///
+/// # Errors
+/// What the registry answered.
+pub(crate) async fn find(
+    registry: &Registry,
+    place: &Place<'_>,
+    wanted: Wanted,
+    format: Format,
+    max: usize,
+) -> Result<Found, RegistryError> {
+    let mut found = Found::default();
+    if format != Format::Legacy {
+        let referrers = registry.referrers(place.image, place.digest).await?;
+        let bundles: Vec<Descriptor> = referrers.into_iter().filter(may_be_bundle).collect();
+        found.total += bundles.len();
+        let fetched = futures::stream::iter(bundles.into_iter().take(max))
+            .map(|referrer| fetch_bundle(registry, place.image, referrer))
+            .buffered(PARALLEL)
+            .collect::<Vec<_>>()
+            .await;
+        for candidate in fetched {
+            match candidate? {
+                Some(candidate) => found.candidates.push(candidate),
+                None => found.total -= 1,
+            }
+        }
+    }
+    if format != Format::Bundle {
+        find_tagged(registry, place, wanted, max, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// A referrer without an artifact type may be one whose config says so.
+fn may_be_bundle(referrer: &Descriptor) -> bool {
+    referrer.artifact_type.is_empty()
+        || referrer
+            .artifact_type
+            .starts_with(Bundle::MEDIA_TYPE_PREFIX)
+}
+
+async fn fetch_bundle(
+    registry: &Registry,
+    repository: &Repository,
+    referrer: Descriptor,
+) -> Result<Option<Candidate>, RegistryError> {
+    let source = format!("bundle {}@{}", repository.context(), referrer.digest);
+    let manifest = registry
+        .manifest_body(repository, &referrer.digest.to_string())
+        .await?;
+    let layers = manifest.map(|manifest| manifest.layers).unwrap_or_default();
+    let [layer] = layers.as_slice() else {
+        return Ok(None);
+    };
+    if !layer.media_type.starts_with(Bundle::MEDIA_TYPE_PREFIX) {
+        return Ok(None);
+    }
+    let bytes = match registry
+        .blob(repository, &layer.digest, Bundle::BYTES_MAX)
+        .await
+    {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            let content = Content::Broken(format!("blob {} is missing", layer.digest));
+            return Ok(Some(Candidate { source, content }));
+        }
+        Err(error @ RegistryError::TooLarge { .. }) => {
+            let content = Content::Broken(error.to_string());
+            return Ok(Some(Candidate { source, content }));
+        }
+        Err(error) => return Err(error),
+    };
+    let content = match Bundle::from_json(&bytes) {
+        Ok(bundle) => Content::Bundle(Box::new(bundle)),
+        Err(error) => Content::Broken(format!("{:#}", anyhow::Error::from(error))),
+    };
+    Ok(Some(Candidate { source, content }))
+}
+
+async fn find_tagged(
+    registry: &Registry,
+    place: &Place<'_>,
+    wanted: Wanted,
+    max: usize,
+    found: &mut Found,
+) -> Result<(), RegistryError> {
+    let (suffix, layer_max) = match wanted {
+        Wanted::Signatures => ("sig", PAYLOAD_MAX),
+        Wanted::Attestations => ("att", LAYER_MAX.min(Bundle::BYTES_MAX)),
+    };
+    let digest = place.digest.to_string().replace(':', "-");
+    let tag = format!("{}{digest}.{suffix}", place.tag_prefix);
+    let manifest = registry.manifest_body(place.tags, &tag).await?;
+    let layers = manifest.map(|manifest| manifest.layers).unwrap_or_default();
+    found.total += layers.len();
+    let room = max.saturating_sub(found.candidates.len());
+    let fetched = futures::stream::iter(layers.into_iter().take(room))
+        .map(|layer| fetch_layer(registry, place.tags, &tag, layer, layer_max))
+        .buffered(PARALLEL)
+        .collect::<Vec<_>>()
+        .await;
+    for candidate in fetched {
+        found.candidates.push(candidate?);
+    }
+    Ok(())
+}
+
+async fn fetch_layer(
+    registry: &Registry,
+    repository: &Repository,
+    tag: &str,
+    layer: Descriptor,
+    max: usize,
+) -> Result<Candidate, RegistryError> {
+    let source = format!("{}:{tag} layer {}", repository.context(), layer.digest);
+    let content = match registry.blob(repository, &layer.digest, max).await {
+        Ok(Some(payload)) => Content::Legacy {
+            payload,
+            annotations: layer.annotations,
+        },
+        Ok(None) => Content::Broken(format!("blob {} is missing", layer.digest)),
+        Err(error @ RegistryError::TooLarge { .. }) => Content::Broken(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    Ok(Candidate { source, content })
+}
