@@ -143,7 +143,7 @@ fn refuse_critical(extensions: &[u8]) -> Result<(), Error> {
         let mut extension = list.sequence().map_err(malformed)?;
         extension.oid().map_err(malformed)?;
         if extension.boolean().map_err(malformed)? == Some(true) {
-            return Err(extension.malformed()).map_err(malformed);
+            return Err(malformed(extension.malformed()));
         }
         extension.expect(tlv::OCTET_STRING).map_err(malformed)?;
         extension.finish().map_err(malformed)?;

@@ -211,7 +211,7 @@ fn certificates(set: &[u8]) -> Result<Vec<Certificate>, Error> {
     let mut certificates = Vec::new();
     while !reader.is_empty() {
         if certificates.len() == CERTIFICATES_MAX {
-            return Err(reader.malformed()).map_err(malformed);
+            return Err(malformed(reader.malformed()));
         }
         let der = reader.expect(tlv::SEQUENCE).map_err(malformed)?.whole;
         certificates.push(Certificate::from_der(der).map_err(Error::Certificate)?);

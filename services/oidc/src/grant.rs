@@ -78,7 +78,7 @@ pub(crate) struct Device {
 
 #[derive(Clone, Debug)]
 enum Answer {
-    Allowed(TokenRequest),
+    Allowed(Box<TokenRequest>),
     Denied,
 }
 
@@ -271,7 +271,7 @@ impl Service {
             self.issuers()
                 .claims(preset, request.clone(), self.clock.now(), String::new())?;
         }
-        let answer = request.map_or(Answer::Denied, Answer::Allowed);
+        let answer = request.map_or(Answer::Denied, |request| Answer::Allowed(Box::new(request)));
         self.with_device(preset, user_code, |device| device.answer = Some(answer))?;
         lock(&self.devices)
             .by_user_code
@@ -346,7 +346,7 @@ impl Service {
             check_verifier(verifier.ok_or(Error::Verifier)?, &challenge)?;
         }
         match answer {
-            Answer::Allowed(request) => Ok(request),
+            Answer::Allowed(request) => Ok(*request),
             Answer::Denied => Err(Error::AccessDenied),
         }
     }

@@ -193,42 +193,30 @@ fn github_actions(fields: &mut Fields) -> Map<String, Value> {
         .input("sub_format")
         .is_some_and(|format| format == "immutable");
     let repository = fields.text("repository", "lab-org/lab-app");
-    let (owner, name) = repository
-        .split_once('/')
-        .unwrap_or((repository.as_str(), ""));
+    let owner = repository.split('/').next().unwrap_or_default();
     let owner = fields.text("repository_owner", owner);
     let repository_id = fields.text("repository_id", "700000001");
     let owner_id = fields.text("repository_owner_id", "600000001");
     let event = fields.text("event_name", "push");
     let pull_request = event == "pull_request";
-    let git_ref = fields.text(
-        "ref",
-        if pull_request {
-            "refs/pull/1/merge"
-        } else {
-            "refs/heads/main"
-        },
-    );
+    let default_ref = if pull_request {
+        "refs/pull/1/merge"
+    } else {
+        "refs/heads/main"
+    };
+    let git_ref = fields.text("ref", default_ref);
     let sha = fields.text("sha", "5eac0de05eac0de05eac0de05eac0de05eac0de0");
     let workflow = format!("{repository}/.github/workflows/release.yml@{git_ref}");
     let job_workflow = fields.text("workflow_ref", &workflow);
     let environment = fields.optional("environment");
-    let prefix = if immutable {
-        format!(
-            "repo:{}@{owner_id}/{}@{repository_id}",
-            escaped(&owner),
-            escaped(name)
-        )
-    } else {
-        format!("repo:{}", escaped(&repository))
-    };
+    let ids = immutable.then_some((owner_id.as_str(), repository_id.as_str()));
     let context = match &environment {
         Some(environment) => format!("environment:{}", escaped(environment)),
         None if pull_request => "pull_request".to_owned(),
         None => format!("ref:{}", escaped(&git_ref)),
     };
     let mut claims = object(json!({
-        "sub": format!("{prefix}:{context}"),
+        "sub": format!("repo:{}:{context}", github_repository(&repository, ids)),
         "actor": "lab-user",
         "actor_id": "500000001",
         "base_ref": if pull_request { "main" } else { "" },
@@ -261,6 +249,20 @@ fn github_actions(fields: &mut Fields) -> Map<String, Value> {
         );
     }
     claims
+}
+
+/// `OWNER/REPO`, or with ids `OWNER@OWNER-ID/REPO@REPO-ID`: repositories made, renamed or moved since
+/// 2026-07-15 have the second form, so that a name given to somebody else is another subject.
+fn github_repository(repository: &str, ids: Option<(&str, &str)>) -> String {
+    let Some((owner_id, repository_id)) = ids else {
+        return escaped(repository);
+    };
+    let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
+    format!(
+        "{}@{owner_id}/{}@{repository_id}",
+        escaped(owner),
+        escaped(name)
+    )
 }
 
 /// GitHub writes a `:` inside a value of `sub` as `%3A`.

@@ -104,7 +104,9 @@ impl TokenRequest {
 
     /// From a JSON object.
     pub(crate) fn from_json(body: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(body).map_err(Error::Claims)
+        // An object first: serde would also take the fields from an array.
+        let object: Map<String, Value> = serde_json::from_slice(body).map_err(Error::Claims)?;
+        serde_json::from_value(Value::Object(object)).map_err(Error::Claims)
     }
 
     /// Sets the audience unless the request names one.
@@ -155,7 +157,7 @@ impl Issuers<'_> {
         now: Timestamp,
         jti: String,
     ) -> Result<Map<String, Value>, Error> {
-        // `iss` and `sub` among the claims are wishes like their parameters: none gets past the check.
+        // An `iss` among the claims is a wish like the parameter: it does not get past the check.
         if let Some(issuer) = request.claims.shift_remove("iss") {
             let Value::String(issuer) = issuer else {
                 return Err(Error::Parameter {
@@ -177,12 +179,7 @@ impl Issuers<'_> {
             None => from_issuer.unwrap_or(at),
         };
         let issuer = request.issuer.take().unwrap_or_else(|| self.url(preset));
-        let mut fields = self
-            .config
-            .presets
-            .get(&preset)
-            .cloned()
-            .unwrap_or_default();
+        let mut fields = self.configured(preset, &request);
         fields.extend(std::mem::take(&mut request.claims));
         let audience = self.audience(preset, &request.audience);
         let mut claims = Map::new();
@@ -196,13 +193,32 @@ impl Issuers<'_> {
             email: request.email,
             default_email: self.config.email.clone(),
         };
-        // `iss` in the settings' table of a preset would also get past the check.
-        fields.shift_remove("iss");
         claims.extend(preset.claims(&identity, Fields(fields)));
         for name in &request.omit {
             claims.shift_remove(name);
         }
         Ok(claims)
+    }
+
+    /// The settings' fields of a preset, without those that the request names: it wins over them. An
+    /// `iss` there would evade the check.
+    fn configured(&self, preset: Preset, request: &TokenRequest) -> Map<String, Value> {
+        let mut fields = self
+            .config
+            .presets
+            .get(&preset)
+            .cloned()
+            .unwrap_or_default();
+        let named = [
+            ("iss", true),
+            ("sub", request.subject.is_some()),
+            ("email", request.email.is_some()),
+            ("aud", !matches!(request.audience, Audience::Unset)),
+        ];
+        for (name, _) in named.into_iter().filter(|(_, named)| *named) {
+            fields.shift_remove(name);
+        }
+        fields
     }
 
     fn audience(&self, preset: Preset, wish: &Audience) -> Value {

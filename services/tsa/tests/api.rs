@@ -13,7 +13,7 @@ use runtime::{Context, Service as _, ServiceRole};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tsp::{MessageImprint, TimestampRequest, TimestampToken};
-use x509::{Certificate, ObjectIdentifier, oid};
+use x509::{Certificate, ObjectIdentifier, oid, tlv};
 
 const MESSAGE: &[u8] = b"a signature's bytes";
 const QUERY: &str = "application/timestamp-query";
@@ -199,140 +199,119 @@ async fn pages_of_any_origin_may_ask() {
     assert_eq!(answer.header("access-control-allow-origin"), "*");
 }
 
-/// Name, content type, body, status, code and message.
-type Refusal = (&'static str, &'static str, Vec<u8>, u16, u16, &'static str);
+/// Name, content type, body, `code` and `message`.
+type Refusal = (&'static str, &'static str, Vec<u8>, u16, &'static str);
 
-fn refusals() -> Vec<Refusal> {
-    let unreadable = "Error generating timestamp response";
-    let with = |extra: &[u8]| {
-        let der = der();
-        x509::tlv::write_all(x509::tlv::SEQUENCE, &[&der[2..], extra])
-    };
-    // The imprint's algorithm is the sixth byte on: SEQUENCE, version, imprint, algorithm, OID.
-    let algorithm = |oid: &str, digest_bytes: usize| {
-        let oid = x509::tlv::write_oid(ObjectIdentifier::new_unwrap(oid));
-        let algorithm = x509::tlv::write_all(0x30, &[&oid, &[5, 0]]);
-        let digest = x509::tlv::write(4, &vec![1; digest_bytes]);
-        let imprint = x509::tlv::write_all(0x30, &[&algorithm, &digest]);
-        x509::tlv::write_all(0x30, &[&[2, 1, 1], &imprint])
-    };
-    let policy = x509::tlv::write_oid(ObjectIdentifier::new_unwrap("1.2.3.4"));
+/// A request whose imprint has this algorithm and so many bytes of digest.
+fn imprint_of(oid: &str, digest_bytes: usize) -> Vec<u8> {
+    let oid = tlv::write_oid(ObjectIdentifier::new_unwrap(oid));
+    let algorithm = tlv::write_all(tlv::SEQUENCE, &[&oid, &[5, 0]]);
+    let digest = tlv::write(tlv::OCTET_STRING, &vec![1; digest_bytes]);
+    let imprint = tlv::write_all(tlv::SEQUENCE, &[&algorithm, &digest]);
+    tlv::write_all(tlv::SEQUENCE, &[&[tlv::INTEGER, 1, 1], &imprint])
+}
+
+fn refused_der() -> Vec<Refusal> {
+    let with = |extra: &[u8]| tlv::write_all(tlv::SEQUENCE, &[&der()[2..], extra]);
+    let policy = tlv::write_oid(ObjectIdentifier::new_unwrap("1.2.3.4"));
     let extension = [0xa0, 0x0a, 0x30, 8, 6, 3, 0x2a, 3, 4, 4, 1, 0];
-    let json = |body: Value| body.to_string().into_bytes();
-    let hash = STANDARD.encode(crypto::sha256(MESSAGE));
+    let both = [&policy, extension.as_slice()].concat();
     vec![
-        (
-            "sha-1",
-            QUERY,
-            algorithm("1.3.14.3.2.26", 20),
-            400,
-            400,
-            WEAK,
-        ),
-        (
-            "sha-1 in json",
-            JSON,
-            json(json!({ "hashAlgorithm": "sha1" })),
-            400,
-            400,
-            WEAK,
-        ),
+        ("sha-1", QUERY, imprint_of("1.3.14.3.2.26", 20), 400, WEAK),
         (
             "sha-224",
             QUERY,
-            algorithm("2.16.840.1.101.3.4.2.4", 28),
+            imprint_of("2.16.840.1.101.3.4.2.4", 28),
             400,
-            400,
-            unreadable,
+            UNREADABLE,
         ),
-        ("junk", QUERY, b"junk".to_vec(), 400, 400, unreadable),
+        (
+            "digest length",
+            QUERY,
+            imprint_of("2.16.840.1.101.3.4.2.1", 31),
+            400,
+            LENGTH,
+        ),
+        ("junk", QUERY, b"junk".to_vec(), 400, UNREADABLE),
         (
             "trailing bytes",
             QUERY,
             [der(), vec![0]].concat(),
             400,
-            400,
-            unreadable,
+            UNREADABLE,
         ),
         (
             "too long",
             QUERY,
             vec![0x30; 1024 * 1024 + 1],
             400,
-            400,
-            unreadable,
+            UNREADABLE,
         ),
-        (
-            "digest length",
-            QUERY,
-            algorithm("2.16.840.1.101.3.4.2.1", 31),
-            400,
-            400,
-            LENGTH,
-        ),
-        ("policy", QUERY, with(&policy), 400, 400, POLICY),
-        ("extension", QUERY, with(&extension), 400, 400, EXTENSION),
-        (
-            "policy first",
-            QUERY,
-            with(&[policy, extension.to_vec()].concat()),
-            400,
-            400,
-            POLICY,
-        ),
-        (
-            "policy in json",
-            JSON,
-            json(json!({ "artifactHash": hash, "hashAlgorithm": "sha256", "tsaPolicyOID": "1.2" })),
-            400,
-            400,
-            POLICY,
-        ),
-        (
-            "policy syntax",
-            JSON,
-            json(json!({ "hashAlgorithm": "sha256", "tsaPolicyOID": "1.x" })),
-            400,
-            400,
-            "OID should be comprised of at most 128 components",
-        ),
-        ("bad json", JSON, b"{".to_vec(), 400, 400, unreadable),
-        (
-            "long json",
-            JSON,
-            vec![b' '; 1025],
-            400,
-            400,
-            "timestamp request is too large",
-        ),
-        (
-            "empty",
-            QUERY,
-            Vec::new(),
-            422,
-            602,
-            "request in body is required",
-        ),
-        (
-            "empty text",
-            "text/plain",
-            Vec::new(),
-            422,
-            602,
-            "request in body is required",
-        ),
+        ("policy", QUERY, with(&policy), 400, POLICY),
+        ("extension", QUERY, with(&extension), 400, EXTENSION),
+        ("policy first", QUERY, with(&both), 400, POLICY),
+        ("empty", QUERY, Vec::new(), 602, EMPTY),
+        ("empty text", "text/plain", Vec::new(), 602, EMPTY),
         (
             "media type",
             "text/plain; charset=utf-8",
             der(),
             415,
-            415,
-            "unsupported media type \"text/plain\", only [application/json \
-             application/timestamp-query] are allowed",
+            MEDIA_TYPE,
         ),
     ]
 }
 
+fn refused_json() -> Vec<Refusal> {
+    let hash = STANDARD.encode(crypto::sha256(MESSAGE));
+    let fields = [
+        ("sha-1", json!({ "hashAlgorithm": "sha1" }), WEAK),
+        (
+            "md5",
+            json!({ "artifactHash": hash, "hashAlgorithm": "md5" }),
+            UNREADABLE,
+        ),
+        (
+            "base64",
+            json!({ "artifactHash": "!", "hashAlgorithm": "sha256" }),
+            UNREADABLE,
+        ),
+        (
+            "nonce",
+            json!({ "nonce": "1", "hashAlgorithm": "sha256" }),
+            UNREADABLE,
+        ),
+        (
+            "policy syntax",
+            json!({ "hashAlgorithm": "sha256", "tsaPolicyOID": "1.x" }),
+            SYNTAX,
+        ),
+        (
+            "policy",
+            json!({ "artifactHash": hash, "hashAlgorithm": "sha256", "tsaPolicyOID": "1.2" }),
+            POLICY,
+        ),
+    ];
+    let mut refused: Vec<Refusal> = fields
+        .into_iter()
+        .map(|(name, body, message)| (name, JSON, body.to_string().into_bytes(), 400, message))
+        .collect();
+    refused.push(("bad json", JSON, b"{".to_vec(), 400, UNREADABLE));
+    refused.push((
+        "long json",
+        JSON,
+        vec![b' '; 1025],
+        400,
+        "timestamp request is too large",
+    ));
+    refused
+}
+
+const UNREADABLE: &str = "Error generating timestamp response";
+const EMPTY: &str = "request in body is required";
+const MEDIA_TYPE: &str = "unsupported media type \"text/plain\", only [application/json \
+                          application/timestamp-query] are allowed";
+const SYNTAX: &str = "OID should be comprised of at most 128 components";
 const WEAK: &str = "Weak hash algorithm in timestamp request";
 const LENGTH: &str = "Message digest has incorrect length for specified algorithm";
 const POLICY: &str = "unaccepted policy: requested TSA policy is not supported by the TSA";
@@ -342,15 +321,17 @@ const EXTENSION: &str = "unaccepted extension: requested extensions are not supp
 async fn refusals_have_upstreams_bodies() {
     let dir = tempfile::tempdir().unwrap();
     let service = open(&Context::for_test("tsa", dir.path())).await;
-    for (name, content_type, body, status, code, message) in refusals() {
+    for (name, content_type, body, code, message) in refused_der().into_iter().chain(refused_json())
+    {
         let answer = post(&service, content_type, body).await;
+        let status = if code == 602 { 422 } else { code };
         assert_eq!(answer.status.as_u16(), status, "{name}");
         assert_eq!(
             answer.json(),
             json!({ "code": code, "message": message }),
             "{name}"
         );
-        let label = if status == 400 {
+        let label = if code == 400 {
             "application/timestamp-reply"
         } else {
             "application/json"
@@ -621,7 +602,7 @@ async fn a_damaged_chain_or_time_stops_the_start() {
     let chain = dir.path().join("chain.pem");
     let pem = std::fs::read_to_string(&chain).unwrap();
     let end = pem.find("-----END").unwrap();
-    overwrite(&chain, pem[..end].as_bytes());
+    overwrite(&chain, &pem.as_bytes()[..end]);
     assert!(refusal(&context).await.contains("chain.pem cannot be read"));
     let leaf = &pem[..end + "-----END CERTIFICATE-----\n".len()];
     overwrite(&chain, leaf.as_bytes());
