@@ -9,6 +9,10 @@ use crate::{
     signed,
 };
 
+/// Signatures of one envelope, and keys offered for them, that are looked at. A canonical body holds no
+/// more than some 200; every key is tried on every signature.
+const SIGNATURES_MAX: usize = 64;
+
 /// A DSSE envelope with its base64 as it came.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Envelope {
@@ -82,6 +86,11 @@ impl Envelope {
         if self.signatures.is_empty() {
             return Err(Error::NoSignature);
         }
+        if self.signatures.len() > SIGNATURES_MAX {
+            return Err(Error::TooManySignatures {
+                max: SIGNATURES_MAX,
+            });
+        }
         let message = self.pae()?;
         let mut accepted = None;
         for (number, signature) in self.signatures.iter().enumerate() {
@@ -107,6 +116,13 @@ impl Envelope {
         keys: impl IntoIterator<Item = &'k [u8]>,
         until_covered: bool,
     ) -> Result<Vec<(&str, Verifier)>, Error> {
+        let keys: Vec<&[u8]> = keys.into_iter().collect();
+        if keys.len().max(self.signatures.len()) > SIGNATURES_MAX {
+            // Divergence: upstream has no limit but the length of the body.
+            return Err(Error::TooManySignatures {
+                max: SIGNATURES_MAX,
+            });
+        }
         let mut covered: Vec<(&str, Verifier)> = Vec::new();
         let all_covered = |covered: &[(&str, Verifier)]| {
             self.signatures

@@ -152,6 +152,12 @@ pub enum Error {
     /// Some signature of the envelope is verified by no key.
     #[error("all signatures must have a key that verifies it")]
     UncoveredSignature,
+    /// More signatures or keys than are looked at.
+    #[error("more than {max} signatures or verifiers")]
+    TooManySignatures {
+        /// The limit.
+        max: usize,
+    },
     /// An intoto entry without envelope has no envelope hash.
     #[error("missing hash value for envelope")]
     MissingEnvelopeHash,

@@ -303,3 +303,20 @@ fn json_is_not_escaped_beyond_rfc_8785() {
         "{\"a\":1,\"b\":\"<é>&\u{2028}\"}".as_bytes()
     );
 }
+
+#[test]
+fn an_envelope_with_very_many_signatures_is_refused_before_any_is_verified() {
+    let signatures = vec![serde_json::json!({ "sig": "AAAA" }); 10_000];
+    let envelope =
+        serde_json::json!({ "payloadType": "x", "payload": "", "signatures": signatures });
+    let proposal = serde_json::json!({
+        "kind": "dsse",
+        "apiVersion": "0.0.1",
+        "spec": { "proposedContent": {
+            "envelope": envelope.to_string(),
+            "verifiers": vec!["AAAA"; 10_000],
+        } },
+    });
+    let error = Entry::from_proposal(&Proposal::from_json(&proposal).unwrap()).unwrap_err();
+    assert_eq!(error, entry::Error::TooManySignatures { max: 64 });
+}

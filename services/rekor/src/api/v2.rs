@@ -116,8 +116,8 @@ fn refuse(error: &V2Error) -> Response {
 fn message(error: &V2Error) -> String {
     match error {
         V2Error::Internal(cause) => {
-            let id = runtime::log_internal(&anyhow::anyhow!("{cause:#}"));
-            tracing::debug!(request_id = id, "request failed");
+            // Divergence: the message names the request in our log.
+            return format!("{error} (request {})", runtime::log_internal(cause));
         }
         V2Error::Entry(cause) => {
             let why = std::error::Error::source(cause).map(ToString::to_string);
@@ -182,4 +182,22 @@ async fn tile(service: &Arc<Service>, path: &str) -> Result<Vec<u8>, V2Error> {
     service
         .tile(Tile::parse(path).map_err(|_| V2Error::NotFound)?)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+    use sequencer::AppendError;
+
+    use super::refuse;
+    use crate::error::V2Error;
+
+    #[test]
+    fn pushback_is_a_503_that_says_when_to_come_back() {
+        for error in [AppendError::QueueFull, AppendError::NoSpace] {
+            let response = refuse(&V2Error::from(error));
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+    }
 }

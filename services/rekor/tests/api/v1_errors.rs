@@ -188,15 +188,26 @@ async fn malformed_json_is_the_clients_fault() {
     }
 }
 
-#[tokio::test]
-async fn the_schema_has_numbers_of_its_own() {
+type Case = (&'static str, String, u16, &'static str);
+
+async fn assert_broken_rules(cases: impl IntoIterator<Item = Case>) {
     let lab = Lab::start().await;
+    for (path, body, code, message) in cases {
+        lab.post("v1", path, &body)
+            .await
+            .assert_problem(422, code, message);
+    }
+}
+
+#[tokio::test]
+async fn a_proposals_schema_has_numbers_of_its_own() {
     let without = |name: &str| {
         let mut proposal = proposal();
         proposal.as_object_mut().unwrap().remove(name);
         proposal.to_string()
     };
-    let cases = [
+    let unknown = json!({ "kind": "foo" }).to_string();
+    assert_broken_rules([
         (
             ENTRIES,
             String::new(),
@@ -212,74 +223,80 @@ async fn the_schema_has_numbers_of_its_own() {
             "apiVersion in body is required",
         ),
         (ENTRIES, without("spec"), 602, "spec in body is required"),
-        (
-            ENTRIES,
-            json!({ "kind": "foo" }).to_string(),
-            422,
-            "invalid kind value: \"foo\"",
-        ),
+        (ENTRIES, unknown, 422, "invalid kind value: \"foo\""),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_look_ups_schema_has_numbers_of_its_own() {
+    let many = json!({ "logIndexes": vec![1; 6], "entryUUIDs": vec!["0".repeat(64); 5] });
+    let (below, few) = (json!({ "logIndexes": [-1] }), json!({ "logIndexes": [] }));
+    let (long, odd) = (
+        json!({ "logIndexes": vec![1; 11] }),
+        json!({ "entryUUIDs": ["x"] }),
+    );
+    assert_broken_rules([
         (RETRIEVE, String::new(), 602, "entry in body is required"),
         (
             RETRIEVE,
-            json!({ "logIndexes": [-1] }).to_string(),
+            below.to_string(),
             609,
             "logIndexes.0 in body should be greater than or equal to 0",
         ),
         (
             RETRIEVE,
-            json!({ "logIndexes": [] }).to_string(),
+            few.to_string(),
             612,
             "logIndexes in body should have at least 1 items",
         ),
         (
             RETRIEVE,
-            json!({ "logIndexes": vec![1; 11] }).to_string(),
+            long.to_string(),
             611,
             "logIndexes in body should have at most 10 items",
         ),
         (
             RETRIEVE,
-            json!({ "entryUUIDs": ["x"] }).to_string(),
+            odd.to_string(),
             605,
             "entryUUIDs.0 in body should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'",
         ),
         (
             RETRIEVE,
-            json!({ "logIndexes": vec![1; 6], "entryUUIDs": vec!["0".repeat(64); 5] }).to_string(),
+            many.to_string(),
             422,
             "more than max allowed 10 entries in request",
         ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_searchs_schema_has_numbers_of_its_own() {
+    let hash = "hash in body should match '^(sha512:)?[0-9a-fA-F]{128}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$'";
+    let format = "publicKey.publicKey.format in body should be one of [pgp x509 minisign ssh tuf]";
+    let key = json!({ "publicKey": { "format": "der" } });
+    let operator = json!({ "operator": "xor" }).to_string();
+    let email = json!({ "email": "x" }).to_string();
+    assert_broken_rules([
         (INDEX, String::new(), 602, "query in body is required"),
         (
             INDEX,
-            json!({ "email": "x" }).to_string(),
+            email,
             601,
             "email in body must be of type email: \"x\"",
         ),
+        (INDEX, json!({ "hash": "xyz" }).to_string(), 605, hash),
         (
             INDEX,
-            json!({ "hash": "xyz" }).to_string(),
-            605,
-            "hash in body should match '^(sha512:)?[0-9a-fA-F]{128}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$'",
-        ),
-        (
-            INDEX,
-            json!({ "operator": "xor" }).to_string(),
+            operator,
             606,
             "operator in body should be one of [and or]",
         ),
-        (
-            INDEX,
-            json!({ "publicKey": { "format": "der" } }).to_string(),
-            606,
-            "publicKey.publicKey.format in body should be one of [pgp x509 minisign ssh tuf]",
-        ),
-    ];
-    for (path, body, code, message) in cases {
-        lab.post("v1", path, &body)
-            .await
-            .assert_problem(422, code, message);
-    }
+        (INDEX, key.to_string(), 606, format),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -35,10 +35,7 @@ pub(super) fn refuse(error: &Error) -> Response {
     let (status, code) = error.status();
     let message = match error {
         Error::Internal(cause) => {
-            format!(
-                "{error} (request {})",
-                runtime::log_internal(&anyhow_chain(cause))
-            )
+            format!("{error} (request {})", runtime::log_internal(cause))
         }
         _ => error.to_string(),
     };
@@ -55,10 +52,6 @@ pub(super) fn refuse(error: &Error) -> Response {
         _ => {}
     }
     response
-}
-
-fn anyhow_chain(cause: &anyhow::Error) -> anyhow::Error {
-    anyhow::anyhow!("{cause:#}")
 }
 
 /// An entry under its id, with proof, promise and attestation.
@@ -102,4 +95,40 @@ pub(super) fn log_info(service: &Service) -> Value {
 pub(super) fn consistency_proof(hashes: &[[u8; 32]], root: &[u8; 32]) -> Value {
     let hashes: Vec<String> = hashes.iter().map(hex::encode).collect();
     value!({ "hashes": hashes, "rootHash": hex::encode(root) })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+    use sequencer::AppendError;
+
+    use super::refuse;
+    use crate::Error;
+
+    #[test]
+    fn a_log_that_takes_nothing_on_says_when_to_come_back() {
+        for (error, status) in [
+            (AppendError::QueueFull, 429),
+            (AppendError::NoSpace, 503),
+            (AppendError::ClockBehind, 503),
+        ] {
+            let response = refuse(&Error::from(error));
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_ours_is_a_500_without_its_cause() {
+        for error in [
+            AppendError::Storage,
+            AppendError::Unsigned,
+            AppendError::Stopped,
+        ] {
+            let error = Error::from(error);
+            assert_eq!(refuse(&error).status(), 500);
+            let told = "unexpected error communicating with transparency log";
+            assert_eq!(error.to_string(), told);
+        }
+    }
 }
