@@ -1,14 +1,12 @@
 //! The flows that clients run: authorization code with PKCE, device, client credentials, userinfo.
 
-mod support;
-
+use crate::support::{Answer, Lab, claims_of, encode};
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use support::{Answer, Lab, claims_of, encode};
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";

@@ -1,11 +1,9 @@
 //! The issuer through its router: tokens by one request, presets, issuers, the ambient endpoint, keys.
 
-mod support;
-
+use crate::support::{self, Lab, claims_of, overwrite};
 use axum::http::StatusCode;
 use runtime::{Context, Service as _, ServiceRole};
 use serde_json::{Value, json};
-use support::{Lab, claims_of, overwrite};
 
 #[tokio::test]
 async fn each_preset_is_an_issuer_with_the_same_keys() {

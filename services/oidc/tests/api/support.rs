@@ -1,7 +1,5 @@
 //! An issuer in a temporary directory with a ready key, and requests to its router.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::{path::Path, sync::Arc};
 
 use axum::{
@@ -15,47 +13,47 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-pub struct Lab {
-    pub service: Arc<oidc::Service>,
-    pub context: Context,
-    pub dir: TempDir,
+pub(crate) struct Lab {
+    pub(crate) service: Arc<oidc::Service>,
+    pub(crate) context: Context,
+    pub(crate) dir: TempDir,
 }
 
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
     /// The `Location` of a redirect, parsed.
-    pub fn location(&self) -> url::Url {
+    pub(crate) fn location(&self) -> url::Url {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.text());
         self.header("location").parse().unwrap()
     }
 }
 
 impl Lab {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(oidc::Config::default()).await
     }
 
     /// The key is the one of RFC 7515 A.2, so that no test waits for an RSA key to be made.
-    pub async fn with(config: oidc::Config) -> Self {
+    pub(crate) async fn with(config: oidc::Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let context = Context::for_test("oidc", dir.path());
         let vector: Value =
@@ -72,11 +70,11 @@ impl Lab {
     }
 
     /// Seconds since 1970 on the lab's clock.
-    pub fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.context.clock.now().as_second()
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self
             .service
             .clone()
@@ -93,29 +91,29 @@ impl Lab {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap())
             .await
     }
 
-    pub async fn get_with(&self, path: &str, authorization: &str) -> Answer {
+    pub(crate) async fn get_with(&self, path: &str, authorization: &str) -> Answer {
         let request = Request::get(path).header(header::AUTHORIZATION, authorization);
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, content_type: &str, body: String) -> Answer {
+    pub(crate) async fn post(&self, path: &str, content_type: &str, body: String) -> Answer {
         let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
-    pub async fn form(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn form(&self, path: &str, body: &str) -> Answer {
         self.post(path, "application/x-www-form-urlencoded", body.to_owned())
             .await
     }
 }
 
 /// Part `index` of a compact token, as JSON.
-pub fn part(token: &str, index: usize) -> Value {
+pub(crate) fn part(token: &str, index: usize) -> Value {
     let part = token
         .split('.')
         .nth(index)
@@ -123,17 +121,17 @@ pub fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&decode(part)).unwrap()
 }
 
-pub fn claims_of(token: &str) -> Value {
+pub(crate) fn claims_of(token: &str) -> Value {
     part(token, 1)
 }
 
-pub fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD
         .decode(text)
         .unwrap_or_else(|_| panic!("{text}"))
 }
 
-pub fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -141,6 +139,6 @@ pub fn encode(bytes: &[u8]) -> String {
     clippy::disallowed_methods,
     reason = "a damaged file need not be durable"
 )]
-pub fn overwrite(path: &Path, bytes: &[u8]) {
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }

@@ -1,0 +1,5 @@
+//! The issuer through its router, without a socket.
+
+mod flows;
+mod support;
+mod tokens;
