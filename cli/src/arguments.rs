@@ -45,6 +45,27 @@ pub(crate) enum Command {
     Admit(Admit),
     /// Write the files that clients need to trust the lab
     Trust(Trust),
+    /// Look into the transparency log
+    Log(Log),
+    /// Write images with their signatures and the trust into one file
+    Export(Export),
+    /// Load such a file, or any image archive, into the registry
+    Import(Import),
+    /// Work on the registry's directory
+    Registry(Registry),
+    /// Check everything below a lab's directory
+    Fsck(Fsck),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where
+        dir: PathBuf,
+    },
     /// Time many keyless signatures
     #[command(hide = true)]
     BenchSign(BenchSign),
@@ -202,5 +223,101 @@ pub(crate) struct Admit {
 #[derive(Args, Debug)]
 pub(crate) struct Trust {
     /// Directory to write into
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Log {
+    #[command(subcommand)]
+    pub(crate) command: LogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// The newest entries, one line each
+    Tail {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 10)]
+        count: u64,
+    },
+    /// One entry with its proof
+    Get {
+        /// Its index
+        index: u64,
+    },
+    /// Recompute the root from an entry's proof
+    Prove {
+        /// Its index
+        index: u64,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// Images, by tag or digest
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// File to write: an OCI image layout in a tar
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Leave signatures and attestations out
+    #[arg(long)]
+    pub(crate) no_signatures: bool,
+    /// Leave the lab's trusted root and signing config out
+    #[arg(long)]
+    pub(crate) no_trust: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// Archive or directory: siglab export, docker save, skopeo, crane, oras, cosign save
+    pub(crate) archive: PathBuf,
+    /// Registry to load into [default: the lab's]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) registry: Option<String>,
+    /// Repository for images that have no name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) repository: Option<String>,
+    /// Tag for the image in --repository
+    #[arg(long, value_name = "TAG", requires = "repository")]
+    pub(crate) tag: Option<String>,
+    /// Write the archive's trusted root and signing config here
+    #[arg(long, value_name = "DIR")]
+    pub(crate) trust_dir: Option<PathBuf>,
+    /// As JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Registry {
+    #[command(subcommand)]
+    pub(crate) command: RegistryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Remove what no tag, subject or referrer leads to
+    Gc(Gc),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Gc {
+    /// The lab's directory, which nothing may be serving
+    pub(crate) dir: PathBuf,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Keep what is younger, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) grace: i64,
+    /// Remove referrers whose subject is not there, too
+    #[arg(long)]
+    pub(crate) orphan_referrers: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fsck {
+    /// The lab's directory, or one log's or registry's
     pub(crate) dir: PathBuf,
 }

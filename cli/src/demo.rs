@@ -248,15 +248,14 @@ fn pod(image: &Pushed) -> serde_json::Value {
 /// Sends a Pod with the image to the webhook and compares the answer with what it should be.
 async fn review(lab: &Lab, what: &str, image: &Pushed, wanted: bool) -> anyhow::Result<bool> {
     let review = lab.review(&pod(image)).await?;
-    let text = if review.allowed {
-        format!("{what}: allowed")
-    } else {
-        format!("{what}: denied: {}", review.message())
-    };
+    let verdict = if review.allowed { "allowed" } else { "denied" };
     if review.allowed == wanted {
-        output::good(if wanted { "allowed" } else { "denied" }, text);
+        output::good(verdict, what);
     } else {
-        output::bad("WRONG", text);
+        output::bad("WRONG", format!("{what}: {verdict}"));
+    }
+    for line in review.message().lines() {
+        output::detail("", line);
     }
     Ok(review.allowed == wanted)
 }

@@ -1,13 +1,17 @@
 //! `siglab`: a whole Sigstore in one command.
 
 mod admit;
+mod airgap;
 mod arguments;
 mod bench;
 mod client;
 mod demo;
 mod environment;
 mod image;
+mod log;
+mod maintenance;
 mod output;
+mod progress;
 mod sign;
 mod status;
 mod token;
@@ -17,8 +21,8 @@ mod verify;
 
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command};
-use clap::Parser as _;
+use arguments::{Arguments, Command, RegistryCommand};
+use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -41,6 +45,22 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Admit(options) => return admit::run(&lab, &options).await,
         Command::Demo(options) => return demo::run(&options).await,
         Command::BenchSign(options) => bench::run(&lab, &options).await,
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "siglab", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Export(options) => airgap::run_export(&lab, &options).await,
+        Command::Fsck(options) => maintenance::fsck(&options),
+        Command::Import(options) => airgap::run_import(&lab, &options).await,
+        Command::Log(options) => log::run(&lab, &options).await,
+        Command::Man { dir } => {
+            runtime::files::create_dirs(&dir)?;
+            Ok(clap_mangen::generate_to(Arguments::command(), dir)?)
+        }
+        Command::Registry(options) => match options.command {
+            RegistryCommand::Gc(options) => maintenance::gc(&options),
+        },
         Command::Env(options) => environment::run(&lab, &options).await,
         Command::Sign(options) => sign::run(&lab, &options).await,
         Command::Status(options) => status::run(&lab, &options).await,

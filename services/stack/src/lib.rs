@@ -3,6 +3,8 @@
 //! [`Stack::start`] binds every listener, opens every service at once and serves them. Several stacks may
 //! run side by side in a process, each with its own settings, clock and directory.
 
+pub mod maintenance;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,7 +37,10 @@ impl Stack {
         let host = plan.bound(clock)?;
         let opened = open_all(&host).await?;
         let running = host.serve(opened);
-        running.ready(START_MAX).await.context("the lab did not become ready")?;
+        running
+            .ready(START_MAX)
+            .await
+            .context("the lab did not become ready")?;
         Ok(Self { running })
     }
 
@@ -54,7 +59,11 @@ impl Stack {
     /// URL of the admin door, without a trailing slash.
     #[must_use]
     pub fn admin_url(&self) -> String {
-        self.running.admin_url.as_str().trim_end_matches('/').to_owned()
+        self.running
+            .admin_url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned()
     }
 
     /// What runs.
@@ -81,13 +90,17 @@ async fn open_all(host: &Host) -> anyhow::Result<Vec<Opened>> {
         host.open::<registry::Service>(),
         host.open::<admission::Service>(),
     )?;
-    Ok(vec![oidc, fulcio, ctlog, rekor, tsa, tuf, registry, admission])
+    Ok(vec![
+        oidc, fulcio, ctlog, rekor, tsa, tuf, registry, admission,
+    ])
 }
 
 /// Whether the table of default listeners in `runtime` says what `S` says.
 #[must_use]
 pub fn known<S: Service>() -> bool {
-    runtime::KNOWN.iter().any(|(name, listeners)| *name == S::NAME && *listeners == S::LISTENERS)
+    runtime::KNOWN
+        .iter()
+        .any(|(name, listeners)| *name == S::NAME && *listeners == S::LISTENERS)
 }
 
 #[cfg(test)]
