@@ -52,13 +52,13 @@ mod tests {
             assert_eq!(theirs.to_string(), ours);
         }
         assert!(is_non_distributable(
-            &MediaType::ImageLayerNonDistributableGzip.to_string()
+            MediaType::ImageLayerNonDistributableGzip.as_ref()
         ));
         assert!(is_non_distributable(
             "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
         ));
         assert!(!is_non_distributable(
-            &MediaType::ImageLayerGzip.to_string()
+            MediaType::ImageLayerGzip.as_ref()
         ));
     }
 }

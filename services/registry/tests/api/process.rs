@@ -43,6 +43,7 @@ impl Process {
         Self {
             child,
             url: url.unwrap(),
+            _output: lines,
         }
     }
 
