@@ -75,6 +75,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
         "stack",
         &[
             "runtime",
+            "sequencer",
             "oidc",
             "fulcio",
             "ctlog",
@@ -97,7 +98,8 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "verify",
             "tsp",
             "entry",
-            "sequencer",
+            "merkle",
+            "airgap",
         ],
     ),
     ("xtask", &[]),

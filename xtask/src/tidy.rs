@@ -20,7 +20,7 @@ const README_HEADINGS: [&str; 1] = ["## Divergences"];
 const NOT_IN_LIBS: [&str; 6] = [
     "std::fs",
     "std::env",
-    "std::net",
+    "std::net::Tcp",
     "std::thread",
     "SystemTime::now",
     "Timestamp::now",
