@@ -80,12 +80,12 @@ impl Archive {
         Ok(())
     }
 
-    /// Adds a symbolic link if it has the one form that `docker save` writes: between `layer.tar`s of
-    /// two layers.
+    /// Adds a symbolic link if it has one of the two forms of legacy archives: `docker save` links the
+    /// `layer.tar` of a layer to that of another, skopeo and podman link it to `HEX.tar`.
     pub(crate) fn link(&mut self, name: String, target: &str) -> Result<(), Error> {
         let points_to_layer = target
             .strip_prefix("../")
-            .filter(|target| is_layer_file(target) && is_layer_file(&name));
+            .filter(|target| is_layer_file(&name) && is_layer_target(target));
         let Some(target) = points_to_layer.map(str::to_owned) else {
             return Err(Error::Link { entry: name });
         };
@@ -98,8 +98,15 @@ impl Archive {
 }
 
 fn is_layer_file(name: &str) -> bool {
-    name.strip_suffix("/layer.tar")
-        .is_some_and(|id| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    name.strip_suffix("/layer.tar").is_some_and(is_hex)
+}
+
+fn is_layer_target(name: &str) -> bool {
+    is_layer_file(name) || name.strip_suffix(".tar").is_some_and(is_hex)
+}
+
+fn is_hex(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The digest that a blob's name promises, or `None` when the name is not below `blobs/`.

@@ -6,7 +6,7 @@ use oci::{Digest, RepositoryName, Tag, fallback_subject};
 
 use crate::{
     Error, ImportOptions, ImportedImage, Nameless, Warning,
-    graph::{Graph, Role},
+    graph::{Graph, Node, Role},
     layout::{self, Kind, Name, Root},
 };
 
@@ -120,10 +120,11 @@ impl Planner<'_> {
         rule.map_or(repository, |rule| &rule.to).clone()
     }
 
-    /// Gives the repository of the options to what has none. A referrer follows its subject anyway.
+    /// Gives the repository of the options to what has none. What follows something else needs none.
     fn place_nameless(&mut self) {
         let graph = self.graph;
-        let is_image = |digest: &Digest| !follows_subject(graph, digest);
+        let followers = followers(graph);
+        let is_image = |digest: &Digest| !followers.contains(digest);
         self.nameless
             .retain(|(tag, digest)| tag.is_some() || is_image(digest));
         let Some(repository) = &self.options.repository else {
@@ -250,13 +251,21 @@ impl Planner<'_> {
     }
 }
 
-/// Whether it is about something in the archive, and goes where that goes.
-fn follows_subject(graph: &Graph, digest: &Digest) -> bool {
-    let subject = graph
-        .nodes
-        .get(digest)
-        .and_then(|node| node.subject.as_ref());
-    subject.is_some_and(|subject| graph.nodes.contains_key(subject))
+/// What goes where something else goes: children of indexes, and what is about something in the
+/// archive.
+fn followers(graph: &Graph) -> BTreeSet<&Digest> {
+    let nodes = &graph.nodes;
+    let children = nodes.values().flat_map(|node| &node.children);
+    let is_led = |node: &Node| {
+        node.subject
+            .as_ref()
+            .is_some_and(|it| nodes.contains_key(it))
+    };
+    let referrers = nodes
+        .iter()
+        .filter(|(_, node)| is_led(node))
+        .map(|(digest, _)| digest);
+    children.chain(referrers).collect()
 }
 
 fn is_legacy(tag: &Tag) -> bool {

@@ -57,7 +57,7 @@ pub(crate) async fn push(
         let remote = endpoints.remote(registry, repository, true)?;
         push.blobs(&remote, place, report).await?;
         let replaced = push.manifests(&remote, place, report).await?;
-        push.tags(&remote, place, &replaced).await?;
+        push.tags(&remote, place, &replaced, report).await?;
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ impl Push<'_> {
             self.manifests.item(digest.to_string());
             let reference = Reference::Digest(digest.clone());
             let mut is_listed = false;
-            if remote.has_manifest(&reference, digest).await? {
+            if remote.has_manifest(digest).await? {
                 report.manifests_present += 1;
             } else {
                 let bytes = read(digest, node)?;
@@ -203,18 +203,24 @@ impl Push<'_> {
         remote: &Remote,
         place: &RepositoryPlan,
         replaced: &BTreeMap<Digest, Digest>,
+        report: &mut ImportReport,
     ) -> Result<(), Error> {
         for (tag, digest) in &place.tags {
             self.manifests.item(tag.to_string());
             let digest = replaced.get(digest).unwrap_or(digest);
-            if !remote
-                .has_manifest(&Reference::Tag(tag.clone()), digest)
-                .await?
-            {
+            let before = remote.tagged(tag).await?.flatten();
+            if before.as_ref() != Some(digest) {
                 let node = &self.graph.nodes[digest];
                 remote
                     .tag(tag, digest, &node.media_type, &read(digest, node)?)
                     .await?;
+                report
+                    .warnings
+                    .extend(before.map(|before| Warning::TagMoved {
+                        repository: remote.repository().clone(),
+                        tag: tag.clone(),
+                        before,
+                    }));
             }
             self.manifests.add(1);
         }

@@ -131,31 +131,32 @@ impl Remote {
         }))
     }
 
-    /// Whether the registry has a manifest under this reference; for a tag, with this digest.
-    pub(crate) async fn has_manifest(
-        &self,
-        reference: &Reference,
-        digest: &Digest,
-    ) -> Result<bool, Error> {
+    /// Whether the repository has a manifest.
+    pub(crate) async fn has_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+        let reference = Reference::Digest(digest.clone());
+        Ok(self.head_manifest(&reference).await?.is_some())
+    }
+
+    /// The digest of what has a tag, if the registry says it; the outer `None` when nothing has it.
+    pub(crate) async fn tagged(&self, tag: &Tag) -> Result<Option<Option<Digest>>, Error> {
+        let response = self.head_manifest(&Reference::Tag(tag.clone())).await?;
+        Ok(response.map(|response| digest_header(response.headers())))
+    }
+
+    async fn head_manifest(&self, reference: &Reference) -> Result<Option<Response>, Error> {
         let url = self.url(&format!("manifests/{reference}"));
         let headers = [(ACCEPT, MANIFEST_TYPES.to_owned())];
         let response = self
             .session
             .send(Method::HEAD, &url, &headers, None)
             .await?;
-        match response.status() {
-            StatusCode::OK => {
-                let said = digest_header(response.headers());
-                Ok(matches!(reference, Reference::Digest(_)) || said.as_ref() == Some(digest))
-            }
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => {
-                let request = format!("HEAD {url}");
-                session::expect(&request, response, &[StatusCode::OK])
-                    .await
-                    .map(|_| true)
-            }
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
         }
+        let request = format!("HEAD {url}");
+        session::expect(&request, response, &[StatusCode::OK])
+            .await
+            .map(Some)
     }
 
     /// Pushes a manifest. Returns whether the registry says that it knows the subject.

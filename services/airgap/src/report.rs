@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use oci::{Digest, Tag};
+use oci::{Digest, RepositoryName, Tag};
 
 /// What is in an archive.
 #[derive(Clone, Debug, Default)]
@@ -162,6 +162,15 @@ pub enum Warning {
         /// The manifest that was made.
         digest: Digest,
     },
+    /// A tag was on something else before the import.
+    TagMoved {
+        /// The repository in the target registry.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What had it.
+        before: Digest,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -224,6 +233,11 @@ impl fmt::Display for Warning {
                 "manifest {digest} was made from a legacy archive, signatures of the original do \
                  not verify it"
             ),
+            Self::TagMoved {
+                repository,
+                tag,
+                before,
+            } => write!(f, "{repository}:{tag} was on {before} before"),
         }
     }
 }

@@ -24,7 +24,7 @@ const PADDING_BYTES_MAX: u64 = 1 << 20;
 pub(crate) enum Kind {
     File,
     Directory,
-    /// A symbolic link and where it points: only the legacy form of `docker save` has them.
+    /// A symbolic link and where it points: only legacy archives of docker images have them.
     Symlink(String),
 }
 

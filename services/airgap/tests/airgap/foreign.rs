@@ -280,6 +280,35 @@ async fn signatures_named_like_their_image_become_its_tags() {
 }
 
 #[tokio::test]
+async fn listed_children_follow_their_index() {
+    let mut all = Signed::default();
+    let (amd64, arm64) = (all.image("amd64"), all.image("arm64"));
+    let index = json!({
+        "schemaVersion": 2, "mediaType": crate::fixture::INDEX,
+        "manifests": [amd64.descriptor(), arm64.descriptor()],
+    });
+    let index = all.manifest(crate::fixture::INDEX, &index);
+    // As oras lists them: only the index has a name.
+    let tag = json!({"org.opencontainers.image.ref.name": "v1"});
+    let listed = [
+        amd64.descriptor(),
+        arm64.descriptor(),
+        annotated(&index, tag),
+    ];
+    let (_dir, path) = file(&Files::layout(&all, &listed).tar());
+    let mut options = ImportOptions::default();
+    let refused = check(&path, &options, silent()).await;
+    assert!(
+        matches!(refused, Err(Error::NoNames { count: 1 })),
+        "{refused:?}"
+    );
+    options.repository = Some("app".parse().unwrap());
+    let report = check(&path, &options, silent()).await.unwrap();
+    assert_eq!((report.images.len(), report.nameless), (1, vec![]));
+    assert_eq!(report.images[0].digest, index.digest);
+}
+
+#[tokio::test]
 async fn a_layout_inside_a_legacy_archive_is_preferred() {
     let mut all = Signed::default();
     let made = all.image("amd64");

@@ -482,6 +482,34 @@ async fn names_can_be_given_and_changed() {
 }
 
 #[tokio::test]
+async fn moved_tags_are_reported() {
+    let to = Lab::start().await;
+    let mut theirs = Signed::default();
+    let before = theirs.image("riscv64");
+    theirs.tags.push(("v1".to_owned(), before.clone()));
+    to.put("app", &theirs).await;
+    let mut all = Signed::default();
+    let made = all.image("amd64");
+    let name = json!({"io.containerd.image.name": "h.test/app:v1"});
+    let (_dir, path) = file(&Files::layout(&all, &[annotated(&made, name)]).tar());
+    let options = ImportOptions::default();
+    let report = import(&path, &to.endpoints(), &to.registry, &options, silent())
+        .await
+        .unwrap();
+    let moved = Warning::TagMoved {
+        repository: "app".parse().unwrap(),
+        tag: "v1".parse().unwrap(),
+        before: before.digest,
+    };
+    assert_eq!(report.warnings, [moved]);
+    assert_eq!(to.get("app/manifests/v1").await, Ok(made.bytes));
+    let again = import(&path, &to.endpoints(), &to.registry, &options, silent())
+        .await
+        .unwrap();
+    assert_eq!(again.warnings, []);
+}
+
+#[tokio::test]
 async fn nameless_images_are_reported_and_left_out() {
     let to = Lab::start().await;
     let mut all = Signed::default();
