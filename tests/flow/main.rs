@@ -1,1 +1,133 @@
-//! The whole stack in this process.
+//! Whole flows through the stack in this process, each ending with the whole-world check.
+
+use bundle::{Bundle, TrustedRoot};
+use tests::{Lab, Log};
+use verify::{Artifact, Identity, Pattern, Report, Requirements, Signer, Trust, verify_bundle};
+
+const EMAIL: &str = "alice@lab.example";
+
+/// Verifies by identity and issuer, everything required.
+fn verify(
+    root: &TrustedRoot,
+    bundle: &Bundle,
+    message: &[u8],
+    (email, issuer): (&str, &str),
+) -> anyhow::Result<()> {
+    let identities = [Identity {
+        issuer: Pattern::new(Some(issuer), None)?.expect("an exact issuer"),
+        subject: Pattern::new(Some(email), None)?.expect("an exact subject"),
+    }];
+    let requirements = Requirements {
+        signer: Signer::Keyless {
+            identities: &identities,
+            authority_url: None,
+        },
+        sct: true,
+        log: true,
+        timestamp: true,
+    };
+    let trust = Trust::new(root)?;
+    let mut report = Report::default();
+    verify_bundle(
+        bundle,
+        Artifact::Message(message),
+        &requirements,
+        &trust,
+        &mut report,
+    )?;
+    Ok(())
+}
+
+async fn signs_and_verifies(log: Log) -> anyhow::Result<()> {
+    Lab::run(async |lab| {
+        let issuer = lab.url("oidc", "http");
+        let token = lab.token(EMAIL).await?;
+        let first = lab.sign(&token, b"one", log).await?;
+        lab.restart().await?;
+        let root = lab.trusted_root().await?;
+        verify(&root, &first, b"one", (EMAIL, &issuer))?;
+        let issuer = lab.url("oidc", "http");
+        let token = lab.token(EMAIL).await?;
+        let second = lab.sign(&token, b"two", log).await?;
+        lab.clock.advance(3600);
+        verify(&root, &second, b"two", (EMAIL, &issuer))?;
+        verify(&root, &second, b"three", (EMAIL, &issuer)).unwrap_err();
+        verify(&root, &second, b"two", ("mallory@lab.example", &issuer)).unwrap_err();
+        verify(&root, &second, b"two", (EMAIL, "http://localhost:1")).unwrap_err();
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_signature_in_rekor_v1_verifies_and_outlives_a_restart() -> anyhow::Result<()> {
+    signs_and_verifies(Log::V1).await
+}
+
+#[tokio::test]
+async fn a_signature_in_rekor_v2_verifies_and_outlives_a_restart() -> anyhow::Result<()> {
+    signs_and_verifies(Log::V2).await
+}
+
+#[tokio::test]
+async fn two_labs_in_one_process_share_nothing() -> anyhow::Result<()> {
+    Lab::run(async |one| {
+        Lab::run(async |other| {
+            let issuer = one.url("oidc", "http");
+            let token = one.token(EMAIL).await?;
+            let bundle = one.sign(&token, b"one", Log::V2).await?;
+            verify(
+                &one.trusted_root().await?,
+                &bundle,
+                b"one",
+                (EMAIL, &issuer),
+            )?;
+            verify(
+                &other.trusted_root().await?,
+                &bundle,
+                b"one",
+                (EMAIL, &issuer),
+            )
+            .unwrap_err();
+            other.sign(&token, b"one", Log::V2).await.unwrap_err();
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_old_token_gets_no_certificate() -> anyhow::Result<()> {
+    Lab::run(async |lab| {
+        let token = lab.token(EMAIL).await?;
+        lab.clock.advance(1801);
+        let refused = lab
+            .sign(&token, b"one", Log::V2)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("There was an error processing the identity token"),
+            "{refused}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn many_signatures_at_once_are_all_kept() -> anyhow::Result<()> {
+    Lab::run(async |lab| {
+        let token = lab.token(EMAIL).await?;
+        let messages: Vec<_> = (0..40).map(|number| format!("message {number}")).collect();
+        let signing = messages.iter().enumerate().map(|(number, message)| {
+            let log = if number % 2 == 0 { Log::V1 } else { Log::V2 };
+            lab.sign(&token, message.as_bytes(), log)
+        });
+        let signed = futures::future::try_join_all(signing).await?;
+        assert_eq!(signed.len(), 40);
+        Ok(())
+    })
+    .await
+}

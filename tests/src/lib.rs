@@ -1,11 +1,15 @@
-//! What the cross-service suites stand on: the real program in a process of its own, and foreign clients,
-//! each with a home of its own and no way out of this machine.
+//! What the cross-service suites stand on: the whole stack in this process, the real program in a process
+//! of its own, and foreign clients, each with a home of its own and no way out of this machine.
 
 mod apart;
 mod clients;
+mod keyless;
+mod lab;
 mod program;
 mod run;
+mod world;
 
 pub use clients::{Client, client};
+pub use lab::{Lab, Log};
 pub use program::Siglab;
 pub use run::{Outcome, Sandbox};
