@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ pub(crate) fn admin(service: Arc<Service>) -> Router {
     Router::new()
         .route("/decisions", get(decisions))
         .route("/policies", get(policies))
+        .route("/policies/reload", post(reload))
         .route("/ca.pem", get(authority))
         .with_state(service)
 }
@@ -362,6 +363,14 @@ async fn policies(State(service): State<Arc<Service>>) -> Response {
         .map(|policy| json!({"name": policy.name, "spec": policy.spec}))
         .collect();
     axum::Json(list).into_response()
+}
+
+/// Admin: reads the policies on disk now; 422 says why they are not in force.
+async fn reload(State(service): State<Arc<Service>>) -> Response {
+    match service.reload().await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(problem) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{problem}\n")).into_response(),
+    }
 }
 
 /// Admin: the authority of the webhook's TLS certificate, for `caBundle`.

@@ -91,6 +91,25 @@ async fn check(
     let found = find(evaluation, authority, reference, wanted)
         .await
         .map_err(failed)?;
+    let accepted = judge(found, authority, reference, wanted, &trust, attempts).map_err(failed)?;
+    match wanted {
+        Wanted::Signatures => {
+            let signatures: Vec<Value> = accepted.iter().map(signature).collect();
+            Ok(json!({"signatures": signatures}))
+        }
+        Wanted::Attestations => check_attestations(authority, reference, &accepted),
+    }
+}
+
+/// Those of `found` that verify; at least one.
+fn judge(
+    found: Found,
+    authority: &CompiledAuthority,
+    reference: &ImageReference,
+    wanted: Wanted,
+    trust: &Trust,
+    attempts: &mut Vec<Attempt>,
+) -> Result<Vec<Accepted>, String> {
     let requirements = requirements(authority);
     let digest = reference
         .digest()
@@ -98,6 +117,7 @@ async fn check(
         .to_string();
     let mut accepted = Vec::new();
     let mut errors = Vec::new();
+    let looked = found.candidates.len();
     for candidate in found.candidates {
         let mut report = Report::default();
         let checked = verify_candidate(
@@ -105,7 +125,7 @@ async fn check(
             wanted,
             &digest,
             &requirements,
-            &trust,
+            trust,
             &mut report,
         );
         let verified = matches!(checked, Ok(Some(_)));
@@ -121,20 +141,9 @@ async fn check(
         });
     }
     if accepted.is_empty() {
-        return Err(failed(nothing_accepted(
-            wanted,
-            &errors,
-            attempts.len(),
-            found.total,
-        )));
+        return Err(nothing_accepted(wanted, &errors, looked, found.total));
     }
-    match wanted {
-        Wanted::Signatures => {
-            let signatures: Vec<Value> = accepted.iter().map(|one| signature(one)).collect();
-            Ok(json!({"signatures": signatures}))
-        }
-        Wanted::Attestations => check_attestations(authority, reference, &accepted, &digest),
-    }
+    Ok(accepted)
 }
 
 /// What cosign says when nothing passed.
@@ -452,8 +461,11 @@ fn check_attestations(
     authority: &CompiledAuthority,
     reference: &ImageReference,
     accepted: &[Accepted],
-    digest: &str,
 ) -> Result<Value, String> {
+    let digest = reference
+        .digest()
+        .ok_or("the image has no digest")?
+        .to_string();
     let name = &authority.wire.name;
     let mut matched = serde_json::Map::new();
     for (attestation, policy) in authority
@@ -478,7 +490,7 @@ fn check_attestations(
                 .as_ref()
                 .map_or(Ok(()), |policy| policy.evaluate(&statement.json))
             {
-                Ok(()) => passed.push(attestation_match(one, attestation, digest)),
+                Ok(()) => passed.push(attestation_match(one, attestation, &digest)),
                 Err(reason) => {
                     error.get_or_insert(reason);
                 }

@@ -31,6 +31,10 @@ const CONFIGS_MAX: usize = 64;
 pub struct Service {
     config: Config,
     context: Context,
+    /// Directory of policies.
+    policies: PathBuf,
+    /// What was last read there.
+    seen: tokio::sync::Mutex<Vec<store::Origin>>,
     objects: RwLock<Arc<Objects>>,
     /// Why the objects on disk are not in force, when they are not.
     problem: RwLock<Option<String>>,
@@ -234,46 +238,52 @@ impl Service {
             .map_err(|_| format!("config {} is not JSON", config.digest))
     }
 
-    fn load(&self, documents: &[store::Origin]) {
-        let result = Objects::compile(documents, &self.config);
+    /// Puts the objects on disk in force when they changed, all or none.
+    ///
+    /// # Errors
+    /// Why they are not in force; the last good ones stay.
+    pub(crate) async fn reload(&self) -> Result<(), String> {
+        let mut seen = self.seen.lock().await;
+        let read = read(&self.policies).await;
+        let loaded = match read {
+            Ok(documents) if *seen == documents => {
+                let problem = self.problem.read().unwrap_or_else(PoisonError::into_inner);
+                return problem.clone().map_or(Ok(()), Err);
+            }
+            Ok(documents) => {
+                let loaded = Objects::compile(&documents, &self.config);
+                *seen = documents;
+                loaded.map_err(anyhow::Error::from)
+            }
+            Err(error) => Err(error),
+        };
         let mut problem = self.problem.write().unwrap_or_else(PoisonError::into_inner);
-        match result {
+        match loaded {
             Ok(objects) => {
                 tracing::info!(policies = objects.policies.len(), "policies are in force");
                 *self.objects.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(objects);
                 *problem = None;
+                Ok(())
             }
             Err(error) => {
-                let error = format!("{:#}", anyhow::Error::from(error));
-                tracing::error!("policies on disk are refused, the last good ones stay: {error}");
-                *problem = Some(error);
+                let error = format!("{error:#}");
+                if problem.as_ref() != Some(&error) {
+                    tracing::error!("policies are refused, the last good ones stay: {error}");
+                }
+                *problem = Some(error.clone());
+                Err(error)
             }
         }
     }
 
-    async fn watch(self: Arc<Self>, dir: PathBuf, mut seen: Vec<store::Origin>) {
-        let mut ticks =
-            tokio::time::interval(Duration::from_secs(self.config.policies_poll_secs.max(1)));
+    async fn watch(self: Arc<Self>) {
+        let period = Duration::from_secs(self.config.policies_poll_secs.max(1));
+        let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match read(&dir).await {
-                Ok(documents) if documents != seen => {
-                    self.load(&documents);
-                    seen = documents;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    let mut problem = self.problem.write().unwrap_or_else(PoisonError::into_inner);
-                    if problem.as_ref() != Some(&error) {
-                        tracing::error!(
-                            "policies cannot be read, the last good ones stay: {error}"
-                        );
-                        *problem = Some(error);
-                    }
-                }
-            }
+            // A refusal is logged and kept where it happens.
+            let _ = self.reload().await;
         }
     }
 }
@@ -299,6 +309,8 @@ impl runtime::Service for Service {
         let tls = runtime::tls::server(&context, &tls_names(&config, &context))?;
         let service = Arc::new(Self {
             decisions: Ring::new(config.decisions_max),
+            policies: dir,
+            seen: tokio::sync::Mutex::new(documents),
             objects: RwLock::new(Arc::new(objects)),
             problem: RwLock::new(None),
             counts: Counts::default(),
@@ -308,9 +320,7 @@ impl runtime::Service for Service {
             context: context.clone(),
             tls,
         });
-        context
-            .tasks
-            .spawn(Arc::clone(&service).watch(dir, documents));
+        context.tasks.spawn(Arc::clone(&service).watch());
         Ok(service)
     }
 

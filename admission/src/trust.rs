@@ -1,7 +1,7 @@
 //! Where trust comes from: the lab's TUF repository, a file, or a TrustRoot that a policy names.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -226,7 +226,7 @@ impl Files {
 }
 
 /// The root that is started from: the kept one, or the repository's first, which is kept then.
-async fn pin(files: &Files, pinned: &PathBuf) -> anyhow::Result<Vec<u8>> {
+async fn pin(files: &Files, pinned: &Path) -> anyhow::Result<Vec<u8>> {
     if let Some(kept) = runtime::files::read_optional(pinned)? {
         return Ok(kept);
     }

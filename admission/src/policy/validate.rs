@@ -85,7 +85,7 @@ fn validate_authority(
     let paths = paths.each_ref().map(String::as_str);
     match (&authority.key, &authority.keyless, &authority.fixed) {
         (None, None, None) => errors.neither(&paths),
-        (Some(key), None, None) => validate_key(errors, key, &paths[0], limits),
+        (Some(key), None, None) => validate_key(errors, key, paths[0], limits),
         (None, Some(keyless), None) => validate_keyless(errors, keyless, paths[1], limits),
         (None, None, Some(fixed)) => {
             let action = format!("{path}.static.action");
@@ -425,7 +425,7 @@ pub(crate) fn go_url_error(text: &str) -> Option<String> {
     }
     let mut rest = text;
     while let Some(at) = rest.find('%') {
-        let escape = rest.get(at..at + 3).unwrap_or(&rest[at..]);
+        let escape = rest.get(at..at + 3).unwrap_or_else(|| &rest[at..]);
         let valid = escape.len() == 3 && escape[1..].bytes().all(|b| b.is_ascii_hexdigit());
         if !valid {
             return Some(format!("parse {quoted}: invalid URL escape {escape:?}"));

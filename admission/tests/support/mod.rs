@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 /// An opened webhook.
-pub struct Webhook {
-    pub service: Arc<admission::Service>,
-    pub context: runtime::Context,
+pub(crate) struct Webhook {
+    pub(crate) service: Arc<admission::Service>,
+    pub(crate) context: runtime::Context,
     dir: tempfile::TempDir,
 }
 
 impl Webhook {
     /// With `objects` in its directory of policies.
-    pub async fn open(objects: &[Value], config: admission::Config) -> Self {
+    pub(crate) async fn open(objects: &[Value], config: admission::Config) -> Self {
         Self::try_open(objects, config)
             .await
             .expect("the webhook opens")
     }
 
-    pub async fn try_open(
+    pub(crate) async fn try_open(
         objects: &[Value],
         mut config: admission::Config,
     ) -> anyhow::Result<Self> {
@@ -51,11 +51,11 @@ impl Webhook {
     }
 
     /// Where its objects are.
-    pub fn policies(&self) -> std::path::PathBuf {
+    pub(crate) fn policies(&self) -> std::path::PathBuf {
         self.dir.path().join("objects")
     }
 
-    pub async fn post_text(
+    pub(crate) async fn post_text(
         &self,
         path: &str,
         content_type: &str,
@@ -68,20 +68,24 @@ impl Webhook {
         self.send(request).await
     }
 
-    pub async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
         let router = Arc::clone(&self.service).router("https");
         let response = router.oneshot(request).await.expect("the router answers");
         text(response).await
     }
 
-    pub async fn admin(&self, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).body(Body::empty()).expect("a request");
+    pub(crate) async fn admin(&self, path: &str) -> (StatusCode, String) {
+        self.admin_send(Request::get(path).body(Body::empty()).expect("a request"))
+            .await
+    }
+
+    pub(crate) async fn admin_send(&self, request: Request<Body>) -> (StatusCode, String) {
         let router = Arc::clone(&self.service).admin();
         text(router.oneshot(request).await.expect("the router answers")).await
     }
 
     /// The `response` of a review.
-    pub async fn review(&self, path: &str, request: Value) -> Value {
+    pub(crate) async fn review(&self, path: &str, request: Value) -> Value {
         let review = json!({
             "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request,
         });
@@ -94,7 +98,7 @@ impl Webhook {
     }
 
     /// The message of a denial, or `""`.
-    pub async fn validate_pod(&self, image: &str) -> String {
+    pub(crate) async fn validate_pod(&self, image: &str) -> String {
         let response = self.review("/validations", pod_request(image)).await;
         assert_eq!(
             response["allowed"] == false,
@@ -115,54 +119,54 @@ async fn text(response: Response) -> (StatusCode, String) {
     (status, String::from_utf8(bytes.to_vec()).expect("text"))
 }
 
-pub fn write_objects(dir: &Path, objects: &[Value]) {
+pub(crate) fn write_objects(dir: &Path, objects: &[Value]) {
     for (index, object) in objects.iter().enumerate() {
         let mut file = std::fs::File::create(dir.join(format!("{index}.json"))).expect("a file");
         std::io::Write::write_all(&mut file, object.to_string().as_bytes()).expect("written");
     }
 }
 
-pub fn config_map(name: &str, data: &Value) -> Value {
+pub(crate) fn config_map(name: &str, data: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": "cosign-system"}, "data": data,
     })
 }
 
-pub fn policy(name: &str, spec: &Value) -> Value {
+pub(crate) fn policy(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy",
         "metadata": {"name": name}, "spec": spec,
     })
 }
 
-pub fn pod(image: &str) -> Value {
+pub(crate) fn pod(image: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "ns"},
         "spec": {"containers": [{"name": "c", "image": image}]},
     })
 }
 
-pub fn pod_request(image: &str) -> Value {
+pub(crate) fn pod_request(image: &str) -> Value {
     json!({
         "uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"},
         "operation": "CREATE", "namespace": "ns", "object": pod(image),
     })
 }
 
-pub fn decode_patch(patch: &str) -> Value {
+pub(crate) fn decode_patch(patch: &str) -> Value {
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(patch)
         .expect("base64");
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-pub fn encode_patch(patch: &Value) -> String {
+pub(crate) fn encode_patch(patch: &Value) -> String {
     base64::engine::general_purpose::STANDARD.encode(patch.to_string())
 }
 
 /// An image manifest with one config.
-pub fn image(config: &[u8]) -> Vec<u8> {
+pub(crate) fn image(config: &[u8]) -> Vec<u8> {
     json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": {
@@ -175,7 +179,7 @@ pub fn image(config: &[u8]) -> Vec<u8> {
     .into_bytes()
 }
 
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     oci::Digest::of(oci::Algorithm::Sha256, bytes).to_string()
 }
 
@@ -190,13 +194,13 @@ struct Content {
 }
 
 /// A registry that serves what tests put into it.
-pub struct Registry {
+pub(crate) struct Registry {
     address: String,
     content: Arc<Mutex<Content>>,
 }
 
 impl Registry {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let content = Arc::new(Mutex::new(Content::default()));
         let router = Router::new()
             .route("/v2/{*path}", get(serve))
@@ -210,12 +214,12 @@ impl Registry {
     }
 
     /// `127.0.0.1:PORT`.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Puts a manifest under its digest and `tag`; returns the digest.
-    pub fn push(&self, repository: &str, tag: &str, manifest: &[u8]) -> String {
+    pub(crate) fn push(&self, repository: &str, tag: &str, manifest: &[u8]) -> String {
         let mut content = self.content.lock().expect("unpoisoned");
         let digest = digest(manifest);
         content
@@ -229,7 +233,7 @@ impl Registry {
         digest
     }
 
-    pub fn push_blob(&self, bytes: &[u8]) -> Value {
+    pub(crate) fn push_blob(&self, bytes: &[u8]) -> Value {
         let digest = digest(bytes);
         self.content
             .lock()
@@ -240,7 +244,13 @@ impl Registry {
     }
 
     /// Attaches a one-layer artifact to `subject`.
-    pub fn attach(&self, repository: &str, subject: &str, artifact_type: &str, layer: &[u8]) {
+    pub(crate) fn attach(
+        &self,
+        repository: &str,
+        subject: &str,
+        artifact_type: &str,
+        layer: &[u8],
+    ) {
         let mut layer_descriptor = self.push_blob(layer);
         layer_descriptor["mediaType"] = json!(artifact_type);
         let config = self.push_blob(b"{}");
@@ -268,7 +278,7 @@ impl Registry {
     }
 
     /// Paths asked for so far.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.content.lock().expect("unpoisoned").requests.clone()
     }
 }

@@ -205,7 +205,7 @@ fn verify_checkpoint(proof: &InclusionProof, log: &Log) -> Result<Checkpoint, Lo
         let origin = log.origin();
         if checkpoint.origin != origin {
             return Err(LogError::Origin {
-                got: checkpoint.origin.clone(),
+                got: checkpoint.origin,
                 want: origin.to_owned(),
             });
         }

@@ -228,12 +228,37 @@ fn an_entry_of_another_payload_or_kind_is_refused() {
     }
 }
 
-#[test]
-fn every_part_of_a_log_entry_is_checked() {
+/// A log, a change to the entry, and whether the error is the one for it.
+type Case = (
+    &'static str,
+    Log,
+    fn(&mut TransparencyLogEntry),
+    fn(&LogError) -> bool,
+);
+
+fn check_entries(cases: &[Case]) {
     let instance = Instance::new();
-    type Change = fn(&mut TransparencyLogEntry);
-    type Wanted = fn(&LogError) -> bool;
-    let cases: [(&str, Log, Change, Wanted); 13] = [
+    for (name, log, change, wanted) in cases {
+        let mut bundle = signed(&instance, *log);
+        change(entry(&mut bundle));
+        match check_default(&bundle, &instance.trusted_root()) {
+            Err(Error::Log(error)) => assert!(wanted(&error), "{name}: {error:?}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+fn proof(entry: &mut TransparencyLogEntry) -> &mut bundle::InclusionProof {
+    entry.inclusion_proof.as_mut().expect("a proof")
+}
+
+fn checkpoint(entry: &mut TransparencyLogEntry) -> &mut String {
+    proof(entry).checkpoint.as_mut().expect("a checkpoint")
+}
+
+#[test]
+fn every_field_of_a_log_entry_is_checked() {
+    check_entries(&[
         (
             "negative index",
             Log::V1,
@@ -265,27 +290,39 @@ fn every_part_of_a_log_entry_is_checked() {
             |e| matches!(e, LogError::Kind { .. }),
         ),
         (
-            "proof hash",
+            "unknown log",
+            Log::V2,
+            |e| e.log_id.as_mut().expect("one").key_id[0] ^= 1,
+            |e| matches!(e, LogError::UnknownLog),
+        ),
+    ]);
+}
+
+#[test]
+fn every_part_of_an_inclusion_proof_is_checked() {
+    check_entries(&[
+        (
+            "hash",
             Log::V1,
-            |e| e.inclusion_proof.as_mut().expect("one").hashes[0][0] ^= 1,
+            |e| proof(e).hashes[0][0] ^= 1,
             |e| matches!(e, LogError::Inclusion(_)),
         ),
         (
-            "proof length",
+            "length",
             Log::V2,
-            |e| e.inclusion_proof.as_mut().expect("one").hashes.clear(),
+            |e| proof(e).hashes.clear(),
             |e| matches!(e, LogError::Inclusion(_)),
         ),
         (
-            "proof shape",
+            "shape",
             Log::V2,
-            |e| e.inclusion_proof.as_mut().expect("one").hashes[0].truncate(31),
+            |e| proof(e).hashes[0].truncate(31),
             |e| matches!(e, LogError::ProofShape),
         ),
         (
             "no checkpoint",
             Log::V2,
-            |e| e.inclusion_proof.as_mut().expect("one").checkpoint = None,
+            |e| proof(e).checkpoint = None,
             |e| matches!(e, LogError::NoCheckpoint),
         ),
         (
@@ -297,38 +334,16 @@ fn every_part_of_a_log_entry_is_checked() {
         (
             "checkpoint text",
             Log::V2,
-            |e| {
-                let proof = e.inclusion_proof.as_mut().expect("one");
-                let text = proof.checkpoint.as_mut().expect("one");
-                *text = text.replacen("\n2\n", "\n3\n", 1);
-            },
+            |e| *checkpoint(e) = checkpoint(e).replacen("\n2\n", "\n3\n", 1),
             |e| matches!(e, LogError::Checkpoint(_)),
         ),
         (
             "origin",
             Log::V2,
-            |e| {
-                let proof = e.inclusion_proof.as_mut().expect("one");
-                let text = proof.checkpoint.as_mut().expect("one");
-                *text = text.replacen("localhost", "elsewhere", 1);
-            },
+            |e| *checkpoint(e) = checkpoint(e).replacen("localhost", "elsewhere", 1),
             |e| matches!(e, LogError::Origin { .. }),
         ),
-        (
-            "unknown log",
-            Log::V2,
-            |e| e.log_id.as_mut().expect("one").key_id[0] ^= 1,
-            |e| matches!(e, LogError::UnknownLog),
-        ),
-    ];
-    for (name, log, change, wanted) in cases {
-        let mut bundle = signed(&instance, log);
-        change(entry(&mut bundle));
-        match check_default(&bundle, &instance.trusted_root()) {
-            Err(Error::Log(error)) => assert!(wanted(&error), "{name}: {error:?}"),
-            other => panic!("{name}: {other:?}"),
-        }
-    }
+    ]);
 }
 
 #[test]
