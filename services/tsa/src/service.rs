@@ -130,7 +130,12 @@ impl runtime::Service for Service {
             return Err("the time of the last timestamp could not be stored".to_owned());
         }
         let now = self.clock.now();
-        self.check_time(now).map_err(|error| error.to_string())
+        self.check_validity(now)
+            .map_err(|error| error.to_string())?;
+        if now.as_second() < self.durable_second.load(Ordering::SeqCst) {
+            return Err(Error::ClockBehind.to_string());
+        }
+        Ok(())
     }
 
     fn figures(&self) -> Vec<Figure> {
@@ -154,9 +159,7 @@ impl Service {
         if request.has_extensions {
             return Err(Error::Extension);
         }
-        let gen_time = self.clock.now();
-        self.check_time(gen_time)?;
-        self.record(gen_time.as_second()).await?;
+        let gen_time = self.next_time().await?;
         let stamp = Stamp {
             policy,
             serial: crypto::random_bytes().context("no randomness for a serial number")?,
@@ -183,13 +186,24 @@ impl Service {
         Ok(response)
     }
 
-    fn check_time(&self, now: Timestamp) -> Result<(), Error> {
+    /// The time of a timestamp, durable as the last one. Another request may have moved on to the next
+    /// second since this one read the clock; then the clock shows that second too, if it is right.
+    async fn next_time(&self) -> Result<Timestamp, Error> {
+        let first = self.clock.now();
+        self.check_validity(first)?;
+        match self.record(first.as_second()).await {
+            Err(Error::ClockBehind) => {}
+            recorded => return recorded.map(|()| first),
+        }
+        let second = self.clock.now();
+        self.check_validity(second)?;
+        self.record(second.as_second()).await.map(|()| second)
+    }
+
+    fn check_validity(&self, now: Timestamp) -> Result<(), Error> {
         let leaf = self.chain.leaf();
         if now < leaf.not_before() || now > leaf.not_after() {
             return Err(Error::ClockOutsideValidity);
-        }
-        if now.as_second() < self.durable_second.load(Ordering::SeqCst) {
-            return Err(Error::ClockBehind);
         }
         Ok(())
     }
@@ -199,8 +213,10 @@ impl Service {
         if self.storage_failed.load(Ordering::SeqCst) {
             return Err(Error::Internal(anyhow::anyhow!("an earlier write failed")));
         }
-        if self.durable_second.load(Ordering::SeqCst) == second {
-            return Ok(());
+        match second.cmp(&self.durable_second.load(Ordering::SeqCst)) {
+            std::cmp::Ordering::Less => return Err(Error::ClockBehind),
+            std::cmp::Ordering::Equal => return Ok(()),
+            std::cmp::Ordering::Greater => {}
         }
         let last_issued = self.last_issued.clone();
         let recorded = tokio::task::spawn_blocking(move || {
@@ -219,8 +235,7 @@ impl Service {
         match last {
             Ok(last) => {
                 self.durable_second.fetch_max(last, Ordering::SeqCst);
-                // Another request was a second ahead of this one: both are right by the clock.
-                if last > second + 1 {
+                if last > second {
                     Err(Error::ClockBehind)
                 } else {
                     Ok(())

@@ -5,17 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use crypto::{KeyKind, SigningKey};
 use jiff::{SignedDuration, Timestamp};
-use x509::{AuthorityBuilder, Certificate, EndEntityBuilder, Name, oid::EKU_TIME_STAMPING};
+use x509::{
+    AuthorityBuilder, Certificate, EndEntityBuilder, Name, oid::EKU_TIME_STAMPING, public_instance,
+};
 
 const CHAIN: &str = "chain.pem";
 const LAST_ISSUED: &str = "last-issued";
-
-/// SHA-256 of the SubjectPublicKeyInfo of the public instances' timestamp authorities, production and
-/// staging: a lab must never sign with such a key.
-const PUBLIC_KEY_IDS: &str = include_str!("public-keys.txt");
-
-/// Organizations of the public instances.
-const PUBLIC_ORGANIZATIONS: [&str; 2] = ["sigstore.dev", "sigstore"];
 
 /// The signing key and its certificates, leaf first.
 #[derive(Debug)]
@@ -152,34 +147,20 @@ impl Chain {
         Ok(())
     }
 
-    /// RELIABILITY, safe defaults, 1.
+    /// A lab must never sign with a key or under a name of a public instance.
     fn refuse_public(&self, path: &Path) -> anyhow::Result<()> {
+        let path = path.display();
         for certificate in &self.certificates {
-            let organization = certificate.subject_organization().unwrap_or_default();
-            let name = certificate.subject_common_name().unwrap_or_default();
-            let taken = PUBLIC_ORGANIZATIONS.contains(&organization.as_str())
-                || name.starts_with("sigstore");
-            let id: String = certificate_key_id(certificate);
-            if taken || PUBLIC_KEY_IDS.lines().any(|line| line == id) {
-                bail!(
-                    "{} has a certificate of a public instance ({organization}, {name}), a lab has \
-                     its own",
-                    path.display()
-                );
+            if let Some(name) = public_instance::public_name(certificate) {
+                bail!("{path}: {name:?} is a name of a public Sigstore instance");
             }
+            ensure!(
+                !public_instance::is_public_key(certificate.spki_der()),
+                "{path} has a key of a public Sigstore instance"
+            );
         }
         Ok(())
     }
-}
-
-fn certificate_key_id(certificate: &Certificate) -> String {
-    use std::fmt::Write as _;
-    crypto::sha256(certificate.spki_der())
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 fn key_number(key: &SigningKey) -> u32 {

@@ -650,7 +650,7 @@ async fn a_public_instances_name_stops_the_start() {
     assert!(
         refusal(&context)
             .await
-            .contains("a certificate of a public instance")
+            .contains("is a name of a public Sigstore instance")
     );
 }
 
