@@ -7,9 +7,6 @@ use runtime::Clock;
 
 pub use registry::{GcOptions, GcReport};
 
-/// Folders of the logs below a lab's directory.
-const LOGS: [&str; 3] = ["ctlog", "rekor/v1", "rekor/v2"];
-
 /// How far a check or a collection is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Progress {
@@ -38,16 +35,16 @@ pub struct Checked {
 /// served.
 pub fn fsck(dir: &Path, progress: &mut dyn FnMut(Progress)) -> anyhow::Result<Vec<Checked>> {
     let mut checked = Vec::new();
-    for folder in LOGS {
-        for place in places(dir, folder) {
-            if place.join("head").join("record").is_file() {
-                checked.push(log(&place, folder, progress)?);
-            }
-        }
-    }
-    for place in places(dir, "registry") {
-        if place.join("blobs").is_dir() && place.join("repositories").is_dir() {
-            checked.push(registry(&place, progress)?);
+    for place in folders(dir)? {
+        let folder = place
+            .strip_prefix(dir)
+            .unwrap_or(&place)
+            .display()
+            .to_string();
+        if place.join("head").join("record").is_file() {
+            checked.push(log(&place, folder, progress)?);
+        } else if place.join("blobs").is_dir() && place.join("repositories").is_dir() {
+            checked.push(registry(&place, folder, progress)?);
         }
     }
     if checked.is_empty() {
@@ -79,26 +76,37 @@ pub fn registry_gc(
     })
 }
 
-/// The folder below a lab's directory, or `dir` itself when it is such a folder.
-fn places(dir: &Path, folder: &str) -> Vec<PathBuf> {
-    let below = dir.join(folder);
-    if below.is_dir() {
-        vec![below]
-    } else if dir.ends_with(folder) {
-        vec![dir.to_owned()]
-    } else {
-        Vec::new()
+/// `dir` and the folders below it, two levels deep: where logs and registries of a lab are.
+fn folders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = vec![dir.to_owned()];
+    let mut level = vec![dir.to_owned()];
+    for _ in 0..2 {
+        let mut next = Vec::new();
+        for folder in level {
+            let entries = std::fs::read_dir(&folder)
+                .with_context(|| format!("cannot read {}", folder.display()))?;
+            for entry in entries {
+                let path = entry?.path();
+                if path.is_dir() {
+                    next.push(path);
+                }
+            }
+        }
+        next.sort();
+        found.extend(next.iter().cloned());
+        level = next;
     }
+    Ok(found)
 }
 
 fn log(
     place: &Path,
-    folder: &'static str,
+    folder: String,
     progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<Checked> {
     let step = |step: sequencer::Progress| {
         progress(Progress {
-            stage: folder,
+            stage: "entries",
             done: step.entries,
             total: step.total,
         });
@@ -106,7 +114,7 @@ fn log(
     let report =
         sequencer::fsck(place, step).with_context(|| format!("{} is damaged", place.display()))?;
     Ok(Checked {
-        folder: folder.to_owned(),
+        folder,
         text: format!(
             "{} entries in {} files, root {} recomputed",
             report.tree_size,
@@ -116,7 +124,11 @@ fn log(
     })
 }
 
-fn registry(place: &Path, progress: &mut dyn FnMut(Progress)) -> anyhow::Result<Checked> {
+fn registry(
+    place: &Path,
+    folder: String,
+    progress: &mut dyn FnMut(Progress),
+) -> anyhow::Result<Checked> {
     let report = registry::fsck(place, Clock::system(), &mut |step| {
         progress(of_registry(&step))
     })?;
@@ -129,7 +141,7 @@ fn registry(place: &Path, progress: &mut dyn FnMut(Progress)) -> anyhow::Result<
         );
     }
     Ok(Checked {
-        folder: "registry".to_owned(),
+        folder,
         text: format!(
             "{} contents, {} links in {} repositories",
             report.contents, report.links, report.repositories
