@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod error;
 mod ids;
+mod search;
 mod service;
 mod store;
 mod tree;

@@ -24,7 +24,8 @@ use crate::{
     config::algorithms,
     error::V2Error,
     ids::{EntryName, TreeId, entry_id},
-    store::{Attestations, Beside, Follower, SearchIndex},
+    search::{Follower, SearchIndex},
+    store::{Attestations, Beside},
     tree::{V1Log, V2Log},
     work::{Busy, Work},
 };
@@ -249,7 +250,7 @@ impl Service {
             return Err(Error::Duplicate { entry_id });
         }
         self.new_entries[0].fetch_add(1, Ordering::Relaxed);
-        self.follower.wake();
+        self.follower.wake(appended.head.tree_size);
         let Appended {
             leaf_index,
             head,

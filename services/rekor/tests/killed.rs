@@ -310,7 +310,7 @@ fn every_promise_of_both_logs_outlives_a_kill() {
         let mut v2 = Connection::open(&program.v2).unwrap();
         let pem = v1.send("GET", "/api/v1/log/publicKey", "").unwrap().1;
         let now = PublicKey::from_pem(&String::from_utf8(pem).unwrap()).unwrap();
-        let key = key.get_or_insert(now.clone());
+        let key = key.get_or_insert_with(|| now.clone());
         assert_eq!(*key, now);
         check_consistency(&mut v1, seen);
         for promise in promises.drain(..) {
