@@ -1,34 +1,40 @@
 //! The admission webhook about images that unmodified cosign signed.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tests::{Sandbox, Siglab};
 
 use crate::{scene::Scene, wire};
 
-/// The policy of the lesson, its hosts those of a lab whose ports are not known yet.
-const POLICY: &str = r#"
-apiVersion: policy.sigstore.dev/v1beta1
-kind: ClusterImagePolicy
-metadata:
-  name: fleet-org-must-be-signed
-spec:
-  images:
-    - glob: "localhost:*/fleet-org/*"
-  authorities:
-    - name: fleet-org-actions
-      keyless:
-        url: http://localhost:5555
-        identities:
-          - issuerRegExp: ^http://localhost:[0-9]+/github-actions$
-            subject: https://github.com/fleet-org/agent-router/.github/workflows/release.yml@refs/heads/main
-      ctlog:
-        url: http://localhost:3000
-"#;
+/// The policy of the lesson, its hosts those of the lab.
+fn policy(siglab: &Siglab) -> String {
+    let authority = json!({
+        "name": "fleet-org-actions",
+        "keyless": {
+            "url": siglab.url("fulcio", "http"),
+            "identities": [{
+                "issuer": format!("{}/github-actions", siglab.url("oidc", "http")),
+                "subject": "https://github.com/fleet-org/agent-router/.github/workflows/release.yml@refs/heads/main",
+            }],
+        },
+        "ctlog": {"url": siglab.url("rekor", "v1")},
+    });
+    json!({
+        "apiVersion": "policy.sigstore.dev/v1beta1",
+        "kind": "ClusterImagePolicy",
+        "metadata": {"name": "fleet-org-must-be-signed"},
+        "spec": {
+            "images": [{"glob": format!("{}/fleet-org/*", siglab.registry())}],
+            "authorities": [authority],
+        },
+    })
+    .to_string()
+}
 
 /// A lab with the policy, and a cosign that trusts it.
 fn guarded() -> (Scene, Sandbox) {
     let policies = Sandbox::new();
-    policies.write("policy.yaml", POLICY);
     let set = format!("admission.policies={}", policies.dir().display());
     let siglab = Siglab::start_with(&["--set", &set]);
     let scene = Scene {
@@ -36,6 +42,19 @@ fn guarded() -> (Scene, Sandbox) {
         home: Sandbox::new(),
     };
     let _ = scene.initialize("cosign").succeeds();
+    policies.write("policy.yaml", policy(&scene.siglab));
+    let image = scene.image("fleet-org/nothing", "nothing");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // The webhook looks at the directory now and then.
+    while !message(&review(&scene, "/validations", &pod(&image)))
+        .contains("fleet-org-must-be-signed")
+    {
+        assert!(
+            Instant::now() < deadline,
+            "the webhook did not read the policy"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
     (scene, policies)
 }
 
@@ -178,9 +197,13 @@ fn a_tag_is_resolved_to_the_digest_that_was_verified() {
 }
 
 #[test]
-fn a_lost_registry_denies() {
+fn an_image_that_is_not_there_is_denied() {
     let (scene, _policies) = guarded();
-    let zeros = format!("localhost:1/fleet-org/app@sha256:{}", "0".repeat(64));
+    let zeros = format!(
+        "{}/fleet-org/app@sha256:{}",
+        scene.siglab.registry(),
+        "0".repeat(64)
+    );
     let response = review(&scene, "/validations", &pod(&zeros));
     assert_eq!(response["allowed"], false, "{response}");
 }
