@@ -1,5 +1,7 @@
 //! The token shapes of the issuers that Sigstore knows, each with the fields that shape it.
 
+mod ci;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,12 @@ use serde_json::{Map, Value, json};
 pub enum Preset {
     /// Buildkite's agent tokens.
     Buildkite,
+    /// Chainguard's identities.
+    Chainguard,
+    /// CircleCI's job tokens.
+    Circleci,
+    /// Codefresh's workflow tokens.
+    Codefresh,
     /// A person with an email address, as Dex and Google give.
     Email,
     /// GitHub Actions' workflow tokens.
@@ -21,17 +29,26 @@ pub enum Preset {
     Kubernetes,
     /// SPIFFE JWT-SVIDs.
     Spiffe,
+    /// A subject that is a URL of the issuer's host.
+    Uri,
+    /// A subject that is a bare user name.
+    Username,
 }
 
 impl Preset {
     /// All of them, by name.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::Buildkite,
+        Self::Chainguard,
+        Self::Circleci,
+        Self::Codefresh,
         Self::Email,
         Self::GithubActions,
         Self::Gitlab,
         Self::Kubernetes,
         Self::Spiffe,
+        Self::Uri,
+        Self::Username,
     ];
 
     /// Its name in settings, parameters and paths.
@@ -39,11 +56,16 @@ impl Preset {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Buildkite => "buildkite",
+            Self::Chainguard => "chainguard",
+            Self::Circleci => "circleci",
+            Self::Codefresh => "codefresh",
             Self::Email => "email",
             Self::GithubActions => "github-actions",
             Self::Gitlab => "gitlab",
             Self::Kubernetes => "kubernetes",
             Self::Spiffe => "spiffe",
+            Self::Uri => "uri",
+            Self::Username => "username",
         }
     }
 
@@ -67,17 +89,23 @@ impl Preset {
     #[must_use]
     pub const fn lifetime_secs(self) -> u32 {
         match self {
-            Self::Email => 1800,
+            Self::Email | Self::Uri | Self::Username => 1800,
             Self::GithubActions => 900,
-            Self::Gitlab | Self::Kubernetes => 3600,
-            Self::Buildkite | Self::Spiffe => 300,
+            Self::Circleci | Self::Gitlab | Self::Kubernetes => 3600,
+            Self::Buildkite | Self::Chainguard | Self::Codefresh | Self::Spiffe => 300,
         }
     }
 
     /// Seconds between `nbf` and `iat`, or `None` where the real issuer sends no `nbf`.
     pub(crate) const fn not_before_secs(self) -> Option<i64> {
         match self {
-            Self::Email | Self::Spiffe => None,
+            Self::Chainguard
+            | Self::Circleci
+            | Self::Codefresh
+            | Self::Email
+            | Self::Spiffe
+            | Self::Uri
+            | Self::Username => None,
             Self::GithubActions => Some(600),
             Self::Gitlab => Some(5),
             Self::Buildkite | Self::Kubernetes => Some(0),
@@ -93,12 +121,17 @@ impl Preset {
     /// claims and inputs asked for; each that is a claim is taken as it is, each input is consumed.
     pub(crate) fn claims(self, identity: &Identity, mut fields: Fields) -> Map<String, Value> {
         let mut claims = match self {
-            Self::Buildkite => buildkite(&mut fields),
+            Self::Buildkite => ci::buildkite(&mut fields),
+            Self::Chainguard => object(json!({ "sub": "0badcafe0badcafe/1ab1ab1ab1ab1ab1" })),
+            Self::Circleci => ci::circleci(&mut fields),
+            Self::Codefresh => ci::codefresh(&mut fields),
             Self::Email => email(identity, &mut fields),
-            Self::GithubActions => github_actions(&mut fields),
-            Self::Gitlab => gitlab(&mut fields),
+            Self::GithubActions => ci::github_actions(&mut fields),
+            Self::Gitlab => ci::gitlab(&mut fields),
             Self::Kubernetes => kubernetes(&mut fields),
             Self::Spiffe => spiffe(&mut fields),
+            Self::Uri => object(json!({ "sub": format!("{}/users/alice", identity.base) })),
+            Self::Username => object(json!({ "sub": "alice" })),
         };
         if self != Self::Email {
             if let Some(subject) = &identity.subject {
@@ -129,6 +162,8 @@ pub(crate) struct Identity {
     pub(crate) email: Option<String>,
     /// The identity when neither is given.
     pub(crate) default_email: String,
+    /// The service's external URL.
+    pub(crate) base: String,
 }
 
 /// Claims and inputs asked for by a request, over those of the settings.
@@ -187,142 +222,6 @@ fn email(identity: &Identity, fields: &mut Fields) -> Map<String, Value> {
     claims
 }
 
-/// GitHub's documented claims, all strings. Inputs: `sub_format`, `legacy` or `immutable`.
-fn github_actions(fields: &mut Fields) -> Map<String, Value> {
-    let immutable = fields
-        .input("sub_format")
-        .is_some_and(|format| format == "immutable");
-    let repository = fields.text("repository", "lab-org/lab-app");
-    let owner = repository.split('/').next().unwrap_or_default();
-    let owner = fields.text("repository_owner", owner);
-    let repository_id = fields.text("repository_id", "700000001");
-    let owner_id = fields.text("repository_owner_id", "600000001");
-    let event = fields.text("event_name", "push");
-    let pull_request = event == "pull_request";
-    let default_ref = if pull_request {
-        "refs/pull/1/merge"
-    } else {
-        "refs/heads/main"
-    };
-    let git_ref = fields.text("ref", default_ref);
-    let sha = fields.text("sha", "5eac0de05eac0de05eac0de05eac0de05eac0de0");
-    let workflow = format!("{repository}/.github/workflows/release.yml@{git_ref}");
-    let job_workflow = fields.text("workflow_ref", &workflow);
-    let environment = fields.optional("environment");
-    let ids = immutable.then_some((owner_id.as_str(), repository_id.as_str()));
-    let context = match &environment {
-        Some(environment) => format!("environment:{}", escaped(environment)),
-        None if pull_request => "pull_request".to_owned(),
-        None => format!("ref:{}", escaped(&git_ref)),
-    };
-    let mut claims = object(json!({
-        "sub": format!("repo:{}:{context}", github_repository(&repository, ids)),
-        "actor": "lab-user",
-        "actor_id": "500000001",
-        "base_ref": if pull_request { "main" } else { "" },
-        "check_run_id": "40000000001",
-        "event_name": event,
-        "head_ref": if pull_request { "feature" } else { "" },
-        "job_workflow_ref": job_workflow,
-        "job_workflow_sha": sha,
-        "ref": git_ref,
-        "ref_protected": "false",
-        "ref_type": if git_ref.starts_with("refs/tags/") { "tag" } else { "branch" },
-        "repository": repository,
-        "repository_id": repository_id,
-        "repository_owner": owner,
-        "repository_owner_id": owner_id,
-        "repository_visibility": "public",
-        "run_attempt": "1",
-        "run_id": "10000000001",
-        "run_number": "1",
-        "runner_environment": "github-hosted",
-        "sha": sha,
-        "workflow": "release",
-        "workflow_ref": job_workflow,
-        "workflow_sha": sha,
-    }));
-    if environment.is_some() {
-        claims.insert(
-            "environment_node_id".to_owned(),
-            json!("EN_kwDOLabAppM7AAAA"),
-        );
-    }
-    claims
-}
-
-/// `OWNER/REPO`, or with ids `OWNER@OWNER-ID/REPO@REPO-ID`: repositories made, renamed or moved since
-/// 2026-07-15 have the second form, so that a name given to somebody else is another subject.
-fn github_repository(repository: &str, ids: Option<(&str, &str)>) -> String {
-    let Some((owner_id, repository_id)) = ids else {
-        return escaped(repository);
-    };
-    let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
-    format!(
-        "{}@{owner_id}/{}@{repository_id}",
-        escaped(owner),
-        escaped(name)
-    )
-}
-
-/// GitHub writes a `:` inside a value of `sub` as `%3A`.
-fn escaped(value: &str) -> String {
-    value.replace(':', "%3A")
-}
-
-/// GitLab's documented claims. Inputs: `server_host`, the host in `ci_config_ref_uri`.
-fn gitlab(fields: &mut Fields) -> Map<String, Value> {
-    let host = fields
-        .input("server_host")
-        .unwrap_or_else(|| "gitlab.example.com".to_owned());
-    let project = fields.text("project_path", "lab-group/lab-app");
-    let namespace = project
-        .rsplit_once('/')
-        .map_or(project.as_str(), |(group, _)| group);
-    let ref_type = fields.text("ref_type", "branch");
-    let git_ref = fields.text("ref", if ref_type == "tag" { "v1.0.0" } else { "main" });
-    let ref_path = match ref_type.as_str() {
-        "tag" => format!("refs/tags/{git_ref}"),
-        _ => format!("refs/heads/{git_ref}"),
-    };
-    let sha = fields.text("sha", "5eac0de05eac0de05eac0de05eac0de05eac0de0");
-    let mut claims = object(json!({
-        "sub": format!("project_path:{project}:ref_type:{ref_type}:ref:{git_ref}"),
-        "namespace_id": "71",
-        "namespace_path": namespace,
-        "project_id": "20",
-        "project_path": project,
-        "user_id": "1",
-        "user_login": "lab-user",
-        "user_email": "lab-user@example.com",
-        "user_access_level": "maintainer",
-        "pipeline_id": "574",
-        "pipeline_source": "push",
-        "job_id": "302",
-        "ref": git_ref,
-        "ref_type": ref_type,
-        "ref_path": ref_path,
-        "ref_protected": "true",
-        "runner_id": 1,
-        "runner_environment": "gitlab-hosted",
-        "sha": sha,
-        "project_visibility": "public",
-        "ci_config_ref_uri": format!("{host}/{project}//.gitlab-ci.yml@{ref_path}"),
-        "ci_config_sha": sha,
-        "job_source": "push",
-    }));
-    if fields.optional("environment").is_some() {
-        for (name, value) in [
-            ("environment_protected", "false"),
-            ("deployment_tier", "production"),
-            ("deployment_action", "start"),
-        ] {
-            claims.insert(name.to_owned(), json!(value));
-        }
-    }
-    claims
-}
-
 /// A projected token. Inputs: `namespace`, `serviceaccount`, `pod`, `node`.
 fn kubernetes(fields: &mut Fields) -> Map<String, Value> {
     let namespace = fields
@@ -361,34 +260,4 @@ fn spiffe(fields: &mut Fields) -> Map<String, Value> {
         .input("path")
         .unwrap_or_else(|| "/ns/default/sa/builder".to_owned());
     object(json!({ "sub": format!("spiffe://{domain}/{}", path.trim_start_matches('/')) }))
-}
-
-/// The agent's documented claims.
-fn buildkite(fields: &mut Fields) -> Map<String, Value> {
-    let organization = fields.text("organization_slug", "lab-org");
-    let pipeline = fields.text("pipeline_slug", "lab-app");
-    let branch = fields.text("build_branch", "main");
-    let commit = fields.text("build_commit", "5eac0de05eac0de05eac0de05eac0de05eac0de0");
-    let step = fields.text("step_key", "release");
-    let git_ref = match fields.optional("build_tag") {
-        Some(tag) => format!("refs/tags/{tag}"),
-        None => format!("refs/heads/{branch}"),
-    };
-    object(json!({
-        "sub": format!(
-            "organization:{organization}:pipeline:{pipeline}:ref:{git_ref}:commit:{commit}:step:{step}"
-        ),
-        "organization_slug": organization,
-        "organization_id": "01840000-0000-4000-8000-000000000001",
-        "pipeline_slug": pipeline,
-        "pipeline_id": "01840000-0000-4000-8000-000000000002",
-        "build_number": 1,
-        "build_branch": branch,
-        "build_commit": commit,
-        "build_source": "webhook",
-        "step_key": step,
-        "job_id": "01840000-0000-4000-8000-000000000003",
-        "agent_id": "01840000-0000-4000-8000-000000000004",
-        "runner_environment": "self-hosted",
-    }))
 }

@@ -192,6 +192,7 @@ impl Issuers<'_> {
             subject: request.subject,
             email: request.email,
             default_email: self.config.email.clone(),
+            base: self.base.to_owned(),
         };
         claims.extend(preset.claims(&identity, Fields(fields)));
         for name in &request.omit {

@@ -236,7 +236,7 @@ async fn one_of_the_labs_own_issuers_selects_its_preset() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(description.contains("unknown preset nope; there are buildkite, email"));
+    assert!(description.contains("unknown preset nope; there are buildkite, chainguard"));
 }
 
 #[tokio::test]
@@ -358,6 +358,34 @@ async fn other_presets_have_the_shapes_of_their_issuers() {
     );
     let subject = token["sub"].as_str().unwrap();
     assert!(subject.starts_with("organization:o:pipeline:lab-app:ref:refs/tags/v1:commit:"));
+}
+
+#[tokio::test]
+async fn presets_for_the_remaining_issuer_types() {
+    let lab = Lab::start().await;
+    let token = claims_of(&lab.get("/codefresh/token?scm_ref=dev").await.text());
+    assert!(token["sub"].as_str().unwrap().contains(":scm_ref:dev:"));
+    assert_eq!(token["platform_url"], "https://g.codefresh.io");
+    let token = claims_of(
+        &lab.get("/circleci/token?project_id=p&org_id=o")
+            .await
+            .text(),
+    );
+    assert_eq!(token["oidc.circleci.com/project-id"], "p");
+    assert_eq!(token["oidc.circleci.com/ssh-rerun"], false);
+    assert!(
+        token["sub"]
+            .as_str()
+            .unwrap()
+            .starts_with("org/o/project/p/user/")
+    );
+    let token = claims_of(&lab.get("/uri/token").await.text());
+    assert_eq!(token["sub"], "http://localhost:8080/users/alice");
+    let token = claims_of(&lab.get("/username/token?sub=bob").await.text());
+    assert_eq!(token["sub"], "bob");
+    assert_eq!(token.get("email"), None);
+    let token = claims_of(&lab.get("/chainguard/token").await.text());
+    assert_eq!(token["sub"], "0badcafe0badcafe/1ab1ab1ab1ab1ab1");
 }
 
 #[tokio::test]
