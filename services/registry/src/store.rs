@@ -60,6 +60,8 @@ pub(crate) struct Store {
     commit: RwLock<()>,
     /// Guards reading and replacing a tag, by hash of repository and tag.
     tags: [Mutex<()>; TAG_LOCKS],
+    /// Held while a folder is made, so that nobody relies on one whose parent is not synced yet.
+    dirs: Mutex<()>,
     /// Set when something could not be made durable after it became visible. Nothing is served then:
     /// what the page cache shows may be gone after a power cut (RELIABILITY P7).
     failed: AtomicBool,
@@ -85,6 +87,7 @@ impl Store {
             referrers,
             commit: RwLock::new(()),
             tags: std::array::from_fn(|_| Mutex::new(())),
+            dirs: Mutex::new(()),
             failed: AtomicBool::new(false),
         })
     }
@@ -103,16 +106,32 @@ impl Store {
         )))
     }
 
-    /// Passes a result of a durable write on; a failure that may have left something visible but not
-    /// durable ends this store's service.
+    /// Passes the result of an fsync of a folder on. What is in it is visible already, so a failure
+    /// ends this store's service.
     fn durable<T>(&self, result: io::Result<T>, path: &Path) -> Result<T, Error> {
         result.map_err(|error| {
-            let harmless = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-            if !harmless.contains(&error.kind()) {
-                self.failed.store(true, Ordering::SeqCst);
-            }
+            self.failed.store(true, Ordering::SeqCst);
             Error::storage(error, path)
         })
+    }
+
+    /// Passes the result of writing a whole file on. A full disk is found before it is visible.
+    fn replaced<T>(&self, result: io::Result<T>, path: &Path) -> Result<T, Error> {
+        match result {
+            Err(error)
+                if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]
+                    .contains(&error.kind()) =>
+            {
+                Err(Error::storage(error, path))
+            }
+            other => self.durable(other, path),
+        }
+    }
+
+    /// Makes a folder, if it is not there, durably.
+    fn make_dir(&self, dir: &Path) -> Result<(), Error> {
+        let _making = self.dirs.lock().expect("no holder panics");
+        self.replaced(files::create_dirs(dir), dir)
     }
 
     fn now(&self) -> Timestamp {
@@ -132,5 +151,26 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.seal();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_is_not_durable_ends_the_service_and_a_full_disk_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = runtime::Context::for_test("registry", dir.path()).clock;
+        let store = Store::open(dir.path(), clock, ReferrersMode::On).unwrap();
+        let full = store.replaced::<()>(Err(io::ErrorKind::StorageFull.into()), dir.path());
+        assert!(matches!(full, Err(Error::StorageFull)));
+        assert!(store.catalog().is_ok());
+        let failed = store.durable::<()>(Err(io::Error::other("fsync")), dir.path());
+        assert!(matches!(failed, Err(Error::Internal(_))));
+        assert!(matches!(store.catalog(), Err(Error::Internal(_))));
+        drop(store);
+        // Nor is the index taken for right at the next start.
+        assert!(!dir.path().join("index.sealed").exists());
     }
 }

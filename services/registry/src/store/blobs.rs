@@ -91,7 +91,7 @@ impl Store {
         let _adding = self.commit.read().expect("no holder panics");
         let to = self.layout.blob(digest);
         let dir = to.parent().expect("blobs have a folder");
-        self.durable(files::create_dirs(dir), dir)?;
+        self.make_dir(dir)?;
         // What is there already may be a concurrent push whose folder is not synced yet, or damaged.
         fs::rename(path, &to).map_err(|error| Error::storage(error, path))?;
         self.durable(files::sync_dir(dir), dir)?;
@@ -135,8 +135,9 @@ impl Store {
     fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let path = self.layout.blob_link(name, digest);
         let dir = path.parent().expect("links have a folder");
-        self.durable(files::create_dirs(dir), dir)?;
+        self.make_dir(dir)?;
         let time = format!("{:020}\n", self.now().as_microsecond().max(0));
+        let existed = path.exists();
         let written = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -144,7 +145,10 @@ impl Store {
             .mode(0o600)
             .open(&path)
             .and_then(|mut file| file.write_all(time.as_bytes()));
-        self.durable(written, &path)?;
+        if written.is_err() && !existed {
+            let _ = fs::remove_file(&path);
+        }
+        self.replaced(written, &path)?;
         self.durable(files::sync_dir(dir), dir)
     }
 

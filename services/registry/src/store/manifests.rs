@@ -161,8 +161,8 @@ impl Store {
     ) -> Result<(), Error> {
         let path = self.layout.blob(digest);
         let dir = path.parent().expect("blobs have a folder");
-        self.durable(files::create_dirs(dir), dir)?;
-        self.durable(files::replace(&path, bytes), &path)?;
+        self.make_dir(dir)?;
+        self.replaced(files::replace(&path, bytes), &path)?;
         let pushed_at = self.now();
         let link = Link {
             media_type: manifest.media_type().to_owned(),
@@ -172,9 +172,9 @@ impl Store {
         };
         let path = self.layout.manifest_link(name, digest);
         let dir = path.parent().expect("links have a folder");
-        self.durable(files::create_dirs(dir), dir)?;
+        self.make_dir(dir)?;
         let link = serde_json::to_vec(&link).map_err(|error| Error::Internal(error.into()))?;
-        self.durable(files::replace(&path, &link), &path)?;
+        self.replaced(files::replace(&path, &link), &path)?;
         if let Some(subject) = manifest.subject() {
             let descriptor = referrer_descriptor(manifest, digest.clone(), bytes.len() as u64);
             self.referrers
@@ -186,8 +186,8 @@ impl Store {
     fn write_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         let path = self.layout.tag(name, tag);
         let dir = path.parent().expect("tags have a folder");
-        self.durable(files::create_dirs(dir), dir)?;
-        self.durable(
+        self.make_dir(dir)?;
+        self.replaced(
             files::replace(&path, format!("{digest}\n").as_bytes()),
             &path,
         )
