@@ -39,6 +39,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// More comes out of a compressed archive than any real one holds.
+    #[error(
+        "{} unpacks to more than {ratio_max} times its size: decompress it first if it is meant so",
+        .path.display()
+    )]
+    CompressionRatio {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        ratio_max: u64,
+    },
     /// The archive ends before it should.
     #[error("archive ends inside {entry:?}: it is truncated, copy it again")]
     Truncated {

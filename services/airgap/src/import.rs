@@ -41,7 +41,7 @@ pub async fn check(
 
 /// Puts the images of the archive at `path` into `registry` (`host` or `host:port`). Everything is
 /// checked before the first write; what the registry has already is skipped, so an import that was
-/// interrupted is started again.
+/// interrupted is started again. A pipe such as `/dev/stdin` is an archive too, as long as it is a tar.
 ///
 /// # Errors
 /// The first rule that the archive breaks, with nothing written; or what the registry says.

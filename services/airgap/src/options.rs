@@ -19,6 +19,9 @@ pub struct Limits {
     pub entry_bytes_max: u64,
     /// Bytes of a whole archive, decompressed.
     pub bytes_max: u64,
+    /// How many times more bytes may come out of a compressed archive than go in. Layers are
+    /// compressed already, so real archives are far below it.
+    pub ratio_max: u64,
     /// Manifests in an archive or an export.
     pub manifests_max: usize,
     /// Bytes of all of them together; their parsed form is kept in memory.
@@ -31,6 +34,7 @@ impl Default for Limits {
             entries_max: 200_000,
             entry_bytes_max: 64 << 30,
             bytes_max: 256 << 30,
+            ratio_max: 200,
             manifests_max: 100_000,
             manifests_bytes_max: 256 << 20,
         }

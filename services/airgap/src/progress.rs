@@ -27,7 +27,7 @@ pub struct Progress {
     pub phase: Phase,
     /// How much is done, in the unit of the phase.
     pub done: u64,
-    /// How much there is. While discovering it grows.
+    /// How much there is. While discovering it grows; of a pipe it is not known, and 0.
     pub total: u64,
     /// The file, blob or manifest that is worked on.
     pub item: String,
@@ -81,6 +81,10 @@ impl Meter {
             total,
             item,
         });
+    }
+
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// Takes back what a failed attempt counted.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _},
+    io::{self, BufReader, Chain, Cursor, Read, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,6 +17,9 @@ use crate::{
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Decompressed bytes for which no ratio is asked: small archives of small files are mostly headers.
+const RATIO_FREE_BYTES: u64 = 16 << 20;
 
 /// Folders below each other in a directory layout; real ones have three levels.
 const LEVELS_MAX: usize = 16;
@@ -36,7 +39,6 @@ pub(crate) fn open(
     Read::by_ref(&mut file)
         .take(512)
         .read_to_end(&mut start)
-        .and_then(|_| file.seek(SeekFrom::Start(0)))
         .map_err(Error::file("read", path))?;
     let meter = Meter::new(progress, Phase::Verify, metadata.len());
     let tar = Tar {
@@ -44,21 +46,28 @@ pub(crate) fn open(
         limits: &options.limits,
         meter: &meter,
     };
+    let is_tar = is_tar(&start);
+    let kept = file.try_clone().map_err(Error::file("read", path))?;
+    let watched = Watched {
+        // What was looked at is read again: a pipe cannot go back.
+        reader: Cursor::new(start.clone()).chain(file),
+        meter: meter.clone(),
+    };
+    let watched = BufReader::with_capacity(CHUNK, watched);
     if start.starts_with(GZIP) {
-        let watched = tar.watch(file);
-        tar.compressed(flate2::read::MultiGzDecoder::new(watched), options)
+        tar.unpacked(flate2::read::MultiGzDecoder::new(watched), options)
     } else if start.starts_with(ZSTD) {
-        let watched = tar.watch(file);
         let decoder = zstd::stream::read::Decoder::with_buffer(watched).map_err(|source| {
             Error::Compression {
                 path: path.to_owned(),
                 source,
             }
         })?;
-        tar.compressed(decoder, options)
-    } else if is_tar(&start) {
-        let kept = file.try_clone().map_err(Error::file("read", path))?;
-        tar.read(tar.watch(file), Arc::new(kept), false)
+        tar.unpacked(decoder, options)
+    } else if is_tar && metadata.is_file() {
+        tar.read(watched, Arc::new(kept), false)
+    } else if is_tar {
+        tar.unpacked(watched, options)
     } else {
         Err(Error::NotAnArchive {
             path: path.to_owned(),
@@ -86,18 +95,8 @@ struct Tar<'a> {
 }
 
 impl Tar<'_> {
-    fn watch(&self, file: File) -> BufReader<Watched> {
-        BufReader::with_capacity(
-            CHUNK,
-            Watched {
-                file,
-                meter: self.meter.clone(),
-            },
-        )
-    }
-
     /// Unpacks to one nameless file, so that its parts can be read again.
-    fn compressed(&self, decoder: impl Read, options: &ImportOptions) -> Result<Archive, Error> {
+    fn unpacked(&self, decoder: impl Read, options: &ImportOptions) -> Result<Archive, Error> {
         let scratch = match &options.scratch_dir {
             Some(dir) => tempfile::tempfile_in(dir).map_err(Error::file("write", dir))?,
             None => tempfile::tempfile()
@@ -106,12 +105,15 @@ impl Tar<'_> {
         let copy = scratch
             .try_clone()
             .map_err(Error::file("write", "the scratch file"))?;
-        let tee = Tee { decoder, copy };
-        self.read(
-            BufReader::with_capacity(CHUNK, tee),
-            Arc::new(scratch),
-            true,
-        )
+        let tee = Tee {
+            decoder,
+            copy,
+            written: 0,
+            ratio_max: self.limits.ratio_max,
+            meter: self.meter.clone(),
+        };
+        let stream = BufReader::with_capacity(CHUNK, tee);
+        self.read(stream, Arc::new(scratch), true)
     }
 
     fn read(
@@ -122,13 +124,7 @@ impl Tar<'_> {
     ) -> Result<Archive, Error> {
         let name = |error| match error {
             ReadError::Rule(error) => error,
-            ReadError::Io(error) if is_compressed => match scratch_error(error) {
-                Ok(error) => Error::file("write", "the scratch file")(error),
-                Err(source) => Error::Compression {
-                    path: self.path.to_owned(),
-                    source,
-                },
-            },
+            ReadError::Io(error) if is_compressed => self.unpacking_error(error),
             ReadError::Io(error) => Error::file("read", self.path)(error),
         };
         let mut reader = TarReader::new(stream, self.limits);
@@ -157,50 +153,65 @@ impl Tar<'_> {
     }
 }
 
+impl Tar<'_> {
+    /// Tells a full disk and a bomb from a damaged archive.
+    fn unpacking_error(&self, error: io::Error) -> Error {
+        let path = self.path.to_owned();
+        match error.downcast::<TeeError>() {
+            Ok(TeeError::Scratch(source)) => Error::file("write", "the scratch file")(source),
+            Ok(TeeError::Ratio) => Error::CompressionRatio {
+                path,
+                ratio_max: self.limits.ratio_max,
+            },
+            Err(source) => Error::Compression { path, source },
+        }
+    }
+}
+
 /// Counts what is read of the file.
 struct Watched {
-    file: File,
+    reader: Chain<Cursor<Vec<u8>>, File>,
     meter: Meter,
 }
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.reader.read(buffer)?;
         self.meter.add(read as u64);
         Ok(read)
     }
 }
 
-/// Writes what it reads to another file.
+/// Writes what it reads to another file, as long as it does not become absurdly more than was read.
 struct Tee<R> {
     decoder: R,
     copy: File,
+    written: u64,
+    ratio_max: u64,
+    meter: Meter,
 }
 
+/// What goes wrong beside the decoder.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct ScratchError(io::Error);
+enum TeeError {
+    #[error("the scratch file cannot be written")]
+    Scratch(#[source] io::Error),
+    #[error("too much comes out")]
+    Ratio,
+}
 
 impl<R: Read> Read for Tee<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.decoder.read(buffer)?;
+        self.written += read as u64;
+        let allowed = self.meter.done().saturating_mul(self.ratio_max);
+        if self.written > allowed.saturating_add(RATIO_FREE_BYTES) {
+            return Err(io::Error::other(TeeError::Ratio));
+        }
         self.copy
             .write_all(&buffer[..read])
-            .map_err(|error| io::Error::other(ScratchError(error)))?;
+            .map_err(|error| io::Error::other(TeeError::Scratch(error)))?;
         Ok(read)
-    }
-}
-
-/// Tells a full disk from a damaged archive.
-fn scratch_error(error: io::Error) -> Result<io::Error, io::Error> {
-    if error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<ScratchError>())
-    {
-        let inner = error.into_inner().expect("looked at above");
-        Ok(inner.downcast::<ScratchError>().expect("looked at above").0)
-    } else {
-        Err(error)
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) const IDLE: Duration = Duration::from_secs(60);
 pub(super) const WHOLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Tries of a request that got no answer or one that says "later".
-pub(super) const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 4;
 
 const REDIRECTS_MAX: usize = 5;
 
@@ -273,7 +273,7 @@ fn is_later(status: StatusCode) -> bool {
 }
 
 pub(super) async fn pause(tries: u32) {
-    tokio::time::sleep(Duration::from_millis(250) * 2_u32.pow(tries)).await;
+    tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(tries)).await;
 }
 
 /// `Location`, relative to the request.

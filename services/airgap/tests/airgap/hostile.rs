@@ -341,6 +341,10 @@ async fn compression_bombs_are_bounded() {
     let packed = zstd::encode_all(with(&bomb).as_slice(), 1).unwrap();
     let error = refuse_with(&packed, limits).await;
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    // Below every limit of size, but nothing real is packed so well.
+    let error = refuse(&gzip(&with(&bomb))).await;
+    let is_ratio = matches!(error, Error::CompressionRatio { ratio_max: 200, .. });
+    assert!(is_ratio, "{error}");
     // Behind the end of the archive nobody looks, so nothing may be there.
     let behind = gzip(&[sound().2.tar(), zeros].concat());
     let error = refuse(&behind).await;

@@ -6,3 +6,4 @@ mod foreign;
 mod hostile;
 mod transfer;
 mod unreliable;
+mod vectors;

@@ -402,6 +402,30 @@ async fn every_container_of_a_layout_is_read() {
 }
 
 #[tokio::test]
+async fn pipes_are_read_once() {
+    let lab = Lab::start().await;
+    let (image, index) = Signed::sample();
+    lab.put("app", &image).await;
+    let tar = exported(&lab, "app:v1").await;
+    let (_dir, path) = scratch("pipe");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let pipe = path.clone();
+    let writer = std::thread::spawn(move || {
+        let mut pipe = std::fs::OpenOptions::new().write(true).open(pipe).unwrap();
+        std::io::Write::write_all(&mut pipe, &tar).unwrap();
+    });
+    let report = check(&path, &ImportOptions::default(), silent())
+        .await
+        .unwrap();
+    writer.join().unwrap();
+    assert_eq!(report.images[0].digest, index.digest);
+}
+
+#[tokio::test]
 async fn progress_counts_to_its_total() {
     let (from, to) = (Lab::start().await, Lab::start().await);
     let (image, _) = Signed::sample();
