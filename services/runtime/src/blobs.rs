@@ -50,6 +50,18 @@ pub trait Blobs: Debug + Send + Sync {
     /// [`BlobError::Key`], [`BlobError::Io`].
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, BlobError>;
 
+    /// The first `bytes_max` bytes of the content, or all of it when it is shorter.
+    ///
+    /// # Errors
+    /// [`BlobError::Key`], [`BlobError::Io`].
+    fn get_start(&self, key: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, BlobError> {
+        let mut content = self.get(key)?;
+        if let Some(bytes) = &mut content {
+            bytes.truncate(bytes_max);
+        }
+        Ok(content)
+    }
+
     /// Puts `bytes`, replacing what is there.
     ///
     /// # Errors
@@ -61,6 +73,16 @@ pub trait Blobs: Debug + Send + Sync {
     /// # Errors
     /// [`BlobError::Exists`], [`BlobError::Key`], [`BlobError::Io`].
     fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError>;
+
+    /// [`Self::put_if_absent`] of several blobs, in this order. After a failure any of them may be there.
+    ///
+    /// # Errors
+    /// Those of [`Self::put_if_absent`].
+    fn put_all_if_absent(&self, blobs: &[(String, Vec<u8>)]) -> Result<(), BlobError> {
+        blobs
+            .iter()
+            .try_for_each(|(key, bytes)| self.put_if_absent(key, bytes))
+    }
 
     /// Puts `new` where exactly `expected` is (`None`: nothing). One writer at a time is assumed: the
     /// directory's lock sees to that.
@@ -92,6 +114,14 @@ pub trait Blobs: Debug + Send + Sync {
     /// # Errors
     /// [`BlobError::Key`], [`BlobError::Io`].
     fn delete(&self, key: &str) -> Result<(), BlobError>;
+
+    /// Removes a blob that does no harm if it comes back after a crash.
+    ///
+    /// # Errors
+    /// [`BlobError::Key`], [`BlobError::Io`].
+    fn discard(&self, key: &str) -> Result<(), BlobError> {
+        self.delete(key)
+    }
 }
 
 /// Blobs as files below a directory.
@@ -143,6 +173,10 @@ impl Blobs for DirectoryBlobs {
         files::read_optional(&self.path(key)?).map_err(io_error(key))
     }
 
+    fn get_start(&self, key: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, BlobError> {
+        files::read_start(&self.path(key)?, bytes_max).map_err(io_error(key))
+    }
+
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError> {
         files::replace(&self.prepared(key)?, bytes).map_err(io_error(key))
     }
@@ -159,6 +193,21 @@ impl Blobs for DirectoryBlobs {
                 }
             }
             other => other.map_err(io_error(key)),
+        }
+    }
+
+    fn put_all_if_absent(&self, blobs: &[(String, Vec<u8>)]) -> Result<(), BlobError> {
+        let mut paths = Vec::with_capacity(blobs.len());
+        for (key, bytes) in blobs {
+            paths.push((self.prepared(key)?, bytes.as_slice()));
+        }
+        match files::write_all_new(&paths) {
+            // One of them is there already: one by one, each is compared with what is there.
+            Err((_, error)) if error.kind() == io::ErrorKind::AlreadyExists => blobs
+                .iter()
+                .try_for_each(|(key, bytes)| self.put_if_absent(key, bytes)),
+            Err((at, error)) => Err(io_error(&blobs[at].0)(error)),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -198,6 +247,13 @@ impl Blobs for DirectoryBlobs {
             Ok(()) => files::sync_dir(path.parent().expect("below root")).map_err(io_error(key)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io_error(key)(error)),
+        }
+    }
+
+    fn discard(&self, key: &str) -> Result<(), BlobError> {
+        match fs::remove_file(self.path(key)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(key)(error)),
+            _ => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     sync::{Arc, PoisonError},
 };
 
@@ -161,30 +162,35 @@ impl<'a> Reader<'a> {
                 .map(|e| (e.leaf.clone(), e.extra.clone()))
                 .collect());
         }
-        let leaves = self.bundle(bundle)?;
+        let leaves = self.bundle(bundle, start..end)?;
         let file = extra::key(bundle, width);
         let extras = extra::parse(&self.file(&file)?, width)
             .ok_or_else(|| Damage::Malformed { file: file.clone() })?;
-        let both = leaves.into_iter().zip(extras).skip(start).take(end - start);
-        Ok(both.map(|(leaf, (_, extra))| (leaf, extra)).collect())
+        let extras = extras.into_iter().skip(start);
+        Ok(leaves
+            .into_iter()
+            .zip(extras)
+            .map(|(leaf, (_, extra))| (leaf, extra))
+            .collect())
     }
 
-    /// The entries of a full bundle, each compared with its leaf hash.
-    fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+    /// Some entries of a full bundle, each compared with its leaf hash.
+    fn bundle(&self, index: u64, range: Range<usize>) -> Result<Vec<Vec<u8>>, ReadError> {
         let tile = tile::Tile::entries(index, tile::WIDTH as u16);
         let file = format!("{TREE}{tile}");
         let bytes = self.file(&file)?;
         let entries = tile::parse_entries(&bytes, tile.width)
             .map_err(|_| Damage::Malformed { file: file.clone() })?;
         let hashes = self.full_tile(0, index)?;
-        if entries
+        let wanted = &entries[range.clone()];
+        if wanted
             .iter()
-            .zip(hashes.iter())
+            .zip(&hashes[range])
             .any(|(entry, hash)| leaf_hash(entry) != *hash)
         {
             return Err(Damage::Hash { file }.into());
         }
-        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+        Ok(wanted.iter().map(|entry| entry.to_vec()).collect())
     }
 
     pub(crate) fn index_of_leaf(&self, hash: &Hash) -> Result<Option<u64>, ReadError> {
@@ -236,7 +242,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn extra_header(&self, bundle: u64) -> Result<extra::Header, ReadError> {
         let width = tile::WIDTH as u16;
         let file = extra::key(bundle, width);
-        let bytes = self.shared.config.data.get(&file)?;
+        let bytes = self
+            .shared
+            .config
+            .data
+            .get_start(&file, extra::header_bytes(width))?;
         let bytes = bytes.ok_or_else(|| Damage::Missing { file: file.clone() })?;
         let header = extra::Header::parse(&bytes, width);
         Ok(header.ok_or(Damage::Malformed { file })?)
@@ -261,7 +271,7 @@ impl<'a> Reader<'a> {
             tile::Kind::Entries => {
                 let mut bundle = Vec::new();
                 if is_full {
-                    for entry in &self.bundle(wanted.index)?[..take] {
+                    for entry in &self.bundle(wanted.index, 0..take)? {
                         tile::push_entry(&mut bundle, entry)?;
                     }
                 } else {

@@ -235,9 +235,7 @@ fn replay(
         let (size, got, want) = (head.tree_size, checked.root, head.root_hash);
         return Err(Damage::Root { size, got, want }.into());
     }
-    for (key, bytes) in &checked.batch.files {
-        config.data.put_if_absent(key, bytes)?;
-    }
+    config.data.put_all_if_absent(&checked.batch.files)?;
     config.data.put(CHECKPOINT, head.checkpoint.as_bytes())?;
     sweep(&*config.data, head.tree_size);
     tracing::info!(

@@ -206,10 +206,10 @@ impl Writer {
             .compare_and_swap(RECORD, Some(&self.record), &bytes)
             .map_err(|error| failed(error, Failed::Reload))?;
         self.record = bytes;
-        for (key, bytes) in &checked.batch.files {
-            let written = config.data.put_if_absent(key, bytes);
-            written.map_err(|error| failed(error, Failed::Reload))?;
-        }
+        config
+            .data
+            .put_all_if_absent(&checked.batch.files)
+            .map_err(|error| failed(error, Failed::Reload))?;
         config
             .data
             .put(CHECKPOINT, head.checkpoint.as_bytes())
@@ -224,7 +224,7 @@ impl Writer {
         }
         for key in &checked.batch.obsolete {
             // What stays is swept at the next start.
-            let _ = config.data.delete(key);
+            let _ = config.data.discard(key);
         }
         let published = self.shared.publish(snapshot_of(checked, head));
         let entries = new.iter().map(|entry| (&entry.hash, &entry.key));
