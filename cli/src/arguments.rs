@@ -55,6 +55,9 @@ pub(crate) enum Command {
     Registry(Registry),
     /// Check everything below a lab's directory
     Fsck(Fsck),
+    /// Succeed if everything is ready (for containers)
+    #[command(hide = true)]
+    Health(Health),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -320,4 +323,11 @@ pub(crate) struct Gc {
 pub(crate) struct Fsck {
     /// The lab's directory, or one log's or registry's
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Health {
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }

@@ -52,6 +52,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Export(options) => airgap::run_export(&lab, &options).await,
         Command::Fsck(options) => maintenance::fsck(&options),
+        Command::Health(options) => up::health(options).await,
         Command::Import(options) => airgap::run_import(&lab, &options).await,
         Command::Log(options) => log::run(&lab, &options).await,
         Command::Man { dir } => {

@@ -81,3 +81,13 @@ fn ready(lab: &Lab, data_dir: &Path, trust_dir: &Path, files: &[String]) -> Valu
         "process": std::process::id(),
     })
 }
+
+/// `siglab health`: whether the lab that these settings describe is ready.
+pub(crate) async fn health(options: arguments::Health) -> anyhow::Result<()> {
+    let sources = Sources {
+        config: options.config,
+        environment: runtime::settings::environment(),
+        ..Sources::default()
+    };
+    runtime::health(&sources).await
+}

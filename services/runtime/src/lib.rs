@@ -29,7 +29,7 @@ pub use context::{Context, Tasks, Urls};
 pub use endpoint::Endpoint;
 pub use host::{Host, Opened, Plan, Running};
 pub use index::Index;
-pub use lone::{interrupted, main};
+pub use lone::{health, interrupted, main};
 pub use problems::{init_tracing, log_internal};
 pub use service::{Figure, FigureKind, KNOWN, Listener, Service};
 pub use trust::{CertificateAuthority, ServiceRole, ServiceUrl, TransparencyLog, Trust};

@@ -10,17 +10,53 @@ use crate::{
 };
 
 /// Serves one service alone, from the same settings file as the whole stack, until interrupted. Flags:
-/// `--config FILE`, `--data-dir DIR`, `--set TABLE.KEY=VALUE`, `--port 0`.
+/// `--config FILE`, `--data-dir DIR`, `--set TABLE.KEY=VALUE`, `--port 0`; `--health` asks the one that runs.
 #[must_use]
 pub fn main<S: Service>() -> ExitCode {
-    match arguments::<S>() {
-        Ok(Some(sources)) => match run::<S>(&sources) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail::<S>(&error),
-        },
-        Ok(None) => ExitCode::SUCCESS,
+    let done = arguments::<S>().and_then(|task| match task {
+        Task::Serve(sources) => run::<S>(&sources),
+        Task::Health(sources) => reactor()?.block_on(health(&sources)),
+        Task::Done => Ok(()),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail::<S>(&error),
     }
+}
+
+fn reactor() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// What the arguments ask for.
+enum Task {
+    Serve(Sources),
+    Health(Sources),
+    /// Already answered.
+    Done,
+}
+
+/// Asks the admin door that these settings describe whether everything is ready: the health check of a
+/// container that has no other program.
+///
+/// # Errors
+/// What is not ready, or that nothing answers.
+pub async fn health(sources: &Sources) -> anyhow::Result<()> {
+    let port = Settings::load(sources)?.admin_address()?.port();
+    let url = format!("http://127.0.0.1:{port}/readyz");
+    let answer = crate::http::client(None)?
+        .get(&url)
+        .send()
+        .await
+        .with_context(|| format!("nothing answers at {url}"))?;
+    anyhow::ensure!(
+        answer.status().is_success(),
+        "{}",
+        answer.text().await?.trim()
+    );
+    Ok(())
 }
 
 #[expect(
@@ -33,7 +69,8 @@ fn fail<S: Service>(error: &anyhow::Error) -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to --help and --version")]
-fn arguments<S: Service>() -> anyhow::Result<Option<Sources>> {
+fn arguments<S: Service>() -> anyhow::Result<Task> {
+    let mut health = false;
     let mut sources = Sources {
         environment: settings::environment(),
         ..Sources::default()
@@ -53,23 +90,28 @@ fn arguments<S: Service>() -> anyhow::Result<Option<Sources>> {
                 anyhow::ensure!(value()? == "0", "--port takes 0, for any free port");
                 sources.any_port = true;
             }
+            "--health" => health = true,
             "--version" => {
                 println!("siglab-{} {}", S::NAME, env!("CARGO_PKG_VERSION"));
-                return Ok(None);
+                return Ok(Task::Done);
             }
             "--help" | "-h" => {
                 println!(
                     "siglab-{}: one service of a siglab, for testing only\n\n\
                      usage: siglab-{0} [--config FILE] [--data-dir DIR] [--port 0] \
-                     [--set TABLE.KEY=VALUE]...",
+                     [--health] [--set TABLE.KEY=VALUE]...",
                     S::NAME
                 );
-                return Ok(None);
+                return Ok(Task::Done);
             }
             _ => anyhow::bail!("unknown argument {argument}; try --help"),
         }
     }
-    Ok(Some(sources))
+    Ok(if health {
+        Task::Health(sources)
+    } else {
+        Task::Serve(sources)
+    })
 }
 
 #[expect(
@@ -80,10 +122,7 @@ fn run<S: Service>(sources: &Sources) -> anyhow::Result<()> {
     let settings = Settings::load(sources)?;
     let (filter, json) = settings.log();
     crate::init_tracing(&filter, json);
-    let reactor = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    reactor.block_on(async {
+    reactor()?.block_on(async {
         let mut plan = Plan::new(settings).await?;
         plan.bind::<S>().await?;
         let host = plan.bound(Clock::system())?;
