@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     Error, Verifier,
     go::{decode_base64_any, json_error, json_type},
-    signed,
+    json_is_bounded, signed,
 };
 
 /// Signatures of one envelope, and keys offered for them, that are looked at. A canonical body holds no
@@ -40,6 +40,9 @@ impl Envelope {
     /// [`Error::JsonEnd`], [`Error::JsonCharacter`], [`Error::EnvelopeType`],
     /// [`Error::EnvelopeMemberType`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
+        if !json_is_bounded(text.as_bytes()) {
+            return Err(Error::JsonBounds);
+        }
         let value: Value = serde_json::from_str(text).map_err(|error| json_error(text, &error))?;
         let members = match &value {
             Value::Object(members) => members,

@@ -37,6 +37,9 @@ pub enum Error {
     /// JSON has a character where it may not be.
     #[error("invalid character '{0}' looking for beginning of value")]
     JsonCharacter(char),
+    /// JSON has more values or levels than are read.
+    #[error("json: more values or levels than are read")]
+    JsonBounds,
     /// The envelope is JSON but no object.
     #[error("json: cannot unmarshal {0} into Go value of type dsse.Envelope")]
     EnvelopeType(&'static str),

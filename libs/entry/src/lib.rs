@@ -7,6 +7,7 @@
 //! Nothing here reads a clock, a file or the network, and no certificate is checked for trust or expiry.
 
 pub mod body;
+mod bounds;
 mod canonical;
 mod envelope;
 mod error;
@@ -18,6 +19,7 @@ pub mod v2;
 mod verifier;
 
 pub use body::{Body, Kind};
+pub use bounds::json_is_bounded;
 pub use canonical::{canonicalize, leaf_hash, set_payload};
 pub use envelope::{Envelope, EnvelopeSignature, pae};
 pub use error::Error;

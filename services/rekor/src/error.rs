@@ -47,6 +47,9 @@ pub enum Error {
     /// The body of a create request is not JSON.
     #[error("invalid character {0:?} looking for beginning of value")]
     JsonCharacter(char),
+    /// The body has more JSON values or levels than are read.
+    #[error("json: more values or levels than are read")]
+    JsonBounds,
     /// The body of a search is not what it should be.
     #[error("parsing {what} body from \"\" failed, because {reason}")]
     Parse {
@@ -170,7 +173,9 @@ impl Error {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             // Divergence: upstream answers 500, which makes Go clients try again.
-            Self::Proposal(_) | Self::JsonEnd | Self::JsonCharacter(_) => StatusCode::BAD_REQUEST,
+            Self::Proposal(_) | Self::JsonEnd | Self::JsonCharacter(_) | Self::JsonBounds => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyBroken
             | Self::Parse { .. }
             | Self::MemberType { .. }

@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod error;
 mod ids;
+mod intake;
 mod search;
 mod service;
 mod store;

@@ -52,9 +52,13 @@ impl Work {
             drop(permit);
             out
         });
-        let out = done.await.map_err(|_| Busy);
+        let out = done.await;
         drop(place);
-        out
+        out.map_err(|error| match error.try_into_panic() {
+            // A bug of ours ends this request, not the service.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Busy,
+        })
     }
 }
 

@@ -9,8 +9,11 @@ pub(super) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const DIGESTS_MAX: usize = 4096;
 
 /// `algorithm:digest` of every subject, and of every material of a SLSA v0.2 predicate. Empty when the
-/// payload is not a statement.
+/// payload is not a statement, or has more values than are read.
 pub(super) fn digests(payload: &[u8]) -> Vec<String> {
+    if !crate::json_is_bounded(payload) {
+        return Vec::new();
+    }
     let Ok(statement) = serde_json::from_slice::<Value>(payload) else {
         return Vec::new();
     };

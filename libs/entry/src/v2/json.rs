@@ -16,7 +16,7 @@ pub enum JsonError {
     /// A character where it may not be.
     #[error("invalid character {0:?} looking for beginning of value")]
     Character(char),
-    /// More levels than are read.
+    /// More values or levels than are read.
     #[error("exceeded max depth")]
     Depth,
     /// A message is no object.
@@ -106,6 +106,9 @@ pub(super) struct Name {
 impl Node {
     /// The first value in `text`; what follows it is not looked at. `None` when there is none.
     pub(super) fn parse(text: &[u8]) -> Result<Option<Value>, JsonError> {
+        if !crate::json_is_bounded(text) {
+            return Err(JsonError::Depth);
+        }
         let mut parser = Parser {
             text,
             at: 0,

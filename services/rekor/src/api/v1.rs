@@ -14,10 +14,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use runtime::http::{BodyError, read_body};
+use runtime::http::BodyError;
 use serde_json::Value;
 
-use crate::{Error, Service, config::Operation};
+use crate::{Error, Service, config::Operation, intake::IntakeError};
 use answer::{json, refuse};
 use parameters::Query;
 
@@ -215,12 +215,13 @@ async fn post(
     body: Body,
 ) -> Result<Response, Error> {
     let bytes_max = service.config.v1.max_request_body_size;
-    let body = read_body(body, bytes_max)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLarge { bytes_max } => Error::BodyTooLarge { bytes_max },
-            BodyError::Timeout | BodyError::Broken => Error::BodyBroken,
-        })?;
+    let read = service.intake.read(headers, body, bytes_max).await;
+    // The budget is held until the answer is there.
+    let (body, _held) = read.map_err(|error| match error {
+        IntakeError::Busy => Error::Busy,
+        IntakeError::Body(BodyError::TooLarge { bytes_max }) => Error::BodyTooLarge { bytes_max },
+        IntakeError::Body(BodyError::Timeout | BodyError::Broken) => Error::BodyBroken,
+    })?;
     if !body.is_empty() {
         content_type(headers)?;
     }

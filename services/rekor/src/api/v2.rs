@@ -9,14 +9,14 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use merkle::tile::Tile;
-use runtime::http::{BodyError, read_body};
+use runtime::http::BodyError;
 use serde::Serialize;
 
-use crate::{Service, error::V2Error};
+use crate::{Service, error::V2Error, intake::IntakeError};
 pub(crate) use grpc::Grpc;
 
 const ENTRIES: &str = "/api/v2/log/entries";
@@ -43,7 +43,7 @@ async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Resp
     let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
     let answer = if path == ENTRIES {
         if parts.method == Method::POST {
-            create_entry(&service, body).await
+            create_entry(&service, &parts.headers, body).await
         } else {
             Err(V2Error::Method)
         }
@@ -128,14 +128,19 @@ fn message(error: &V2Error) -> String {
     error.to_string()
 }
 
-async fn create_entry(service: &Arc<Service>, body: Body) -> Result<Response, V2Error> {
+async fn create_entry(
+    service: &Arc<Service>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, V2Error> {
     let bytes_max = service.config.v2.max_request_body_size;
-    let body = read_body(body, bytes_max)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLarge { .. } => V2Error::BodyTooLarge,
-            BodyError::Timeout | BodyError::Broken => V2Error::BodyBroken,
-        })?;
+    let read = service.intake.read(headers, body, bytes_max).await;
+    // The budget is held until the answer is there.
+    let (body, _held) = read.map_err(|error| match error {
+        IntakeError::Busy => V2Error::Busy,
+        IntakeError::Body(BodyError::TooLarge { .. }) => V2Error::BodyTooLarge,
+        IntakeError::Body(BodyError::Timeout | BodyError::Broken) => V2Error::BodyBroken,
+    })?;
     let request = entry::v2::Request::from_json(&body).map_err(V2Error::Json)?;
     let (entry, leaf, appended) = service.create_entry(request).await?;
     let answer = messages::Answer::new(&service.v2.log_id(), entry.kind(), &leaf, &appended);

@@ -475,6 +475,19 @@ async fn kinds_and_formats_that_are_not_taken_are_refused() {
 }
 
 #[tokio::test]
+async fn json_of_very_many_values_or_levels_is_refused() {
+    let lab = Lab::start().await;
+    let message = "json: more values or levels than are read";
+    for body in [format!("[{}0]", "0,".repeat(200_000)), "[".repeat(100)] {
+        lab.post("v1", ENTRIES, &body)
+            .await
+            .assert_problem(400, 400, message);
+        let answer = lab.post("v2", "/api/v2/log/entries", &body).await;
+        assert_eq!(answer.status, 400);
+    }
+}
+
+#[tokio::test]
 async fn kinds_can_be_switched_off() {
     let v1 = V1Config {
         enabled_entry_types: vec!["dsse".to_owned()],

@@ -27,6 +27,9 @@ pub(super) fn value(body: &Bytes, name: &str) -> Result<Value, Error> {
     if body.is_empty() {
         return Err(Error::Rule(Rule::required(name)));
     }
+    if !entry::json_is_bounded(body) {
+        return Err(Error::JsonBounds);
+    }
     serde_json::from_slice(body).map_err(|error| json_error(body, &error))
 }
 
