@@ -36,7 +36,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("sequencer", &["runtime", "crypto", "merkle", "note"]),
     ("airgap", &["runtime", "crypto", "bundle", "oci"]),
     // services: none imports another
-    ("oidc", &["runtime", "crypto"]),
+    ("oidc", &["runtime", "crypto", "x509"]),
     ("fulcio", &["runtime", "crypto", "x509"]),
     (
         "ctlog",

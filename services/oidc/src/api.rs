@@ -3,55 +3,67 @@
 mod oauth;
 mod pages;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
     body::Body,
-    extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{RawQuery, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{Error, Service, params::Params, preset::Preset, token::TokenRequest};
+use tower::ServiceExt as _;
+use url::Url;
+
+use crate::{
+    Error, Service,
+    params::Params,
+    preset::Preset,
+    token::{Issuer, TokenRequest},
+};
 
 /// More than any form or claim set that fits into a header could need.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// One issuer of the service: what a handler serves depends on the path it was found under.
+/// One issuer of the service: what a handler serves depends on the path and host it was found under.
 #[derive(Clone, Debug)]
-struct Issuer {
+struct Door {
     service: Arc<Service>,
-    preset: Preset,
+    issuer: Issuer,
 }
 
-/// All paths: those of each preset below its own issuer URL.
+/// All paths: those of each preset below its own issuer URL; those of a played issuer for requests to its
+/// host.
 pub(crate) fn router(service: Arc<Service>) -> Router {
     let mut router = Router::new();
     for preset in Preset::ALL {
-        let issuer = Issuer {
+        let door = Door {
             service: service.clone(),
-            preset,
+            issuer: service.issuer(preset),
         };
         router = match preset {
-            Preset::Email => router.merge(issuer_router(issuer)),
-            Preset::GithubActions => {
-                let ambient = Router::new()
-                    .route("/idtoken", get(id_token).post(id_token))
-                    .route("/request-token", get(request_token))
-                    .with_state(issuer.clone());
-                router.nest(&preset.path(), issuer_router(issuer).merge(ambient))
-            }
-            other => router.nest(&other.path(), issuer_router(issuer)),
+            Preset::Email => router.merge(issuer_router(door)),
+            other => router.nest(&other.path(), issuer_router(door)),
         };
     }
-    router.fallback(async || (StatusCode::NOT_FOUND, "404 page not found\n"))
+    let router = router.fallback(not_found);
+    let played = Arc::new(played_routers(&service));
+    if played.is_empty() {
+        return router;
+    }
+    router.layer(middleware::from_fn_with_state(played, by_host))
 }
 
-fn issuer_router(issuer: Issuer) -> Router {
-    Router::new()
+async fn not_found() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn issuer_router(door: Door) -> Router {
+    let mut router = Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/.well-known/jwks", get(keys))
         .route("/keys", get(keys))
@@ -60,15 +72,74 @@ fn issuer_router(issuer: Issuer) -> Router {
         .route("/auth", get(pages::authorize).post(pages::answer_authorize))
         .route("/device", get(pages::device).post(pages::answer_device))
         .route("/device/code", post(oauth::device_code))
-        .route("/userinfo", get(oauth::userinfo).post(oauth::userinfo))
-        .with_state(issuer)
+        .route("/userinfo", get(oauth::userinfo).post(oauth::userinfo));
+    if door.issuer.preset == Preset::GithubActions {
+        router = router
+            .route("/idtoken", get(id_token).post(id_token))
+            .route("/request-token", get(request_token));
+    }
+    router.with_state(door)
+}
+
+/// One router for each host of a played issuer.
+fn played_routers(service: &Arc<Service>) -> BTreeMap<String, Router> {
+    let mut routers: BTreeMap<String, Router> = BTreeMap::new();
+    for played in &service.config.impersonate_issuers {
+        let Ok(url) = Url::parse(&played.issuer) else {
+            continue;
+        };
+        let issuer = Issuer {
+            preset: played.preset,
+            url: played.issuer.clone(),
+        };
+        let door = Door {
+            service: service.clone(),
+            issuer,
+        };
+        let router = routers
+            .remove(url.authority())
+            .unwrap_or_else(|| Router::new().fallback(not_found));
+        let router = match url.path().trim_end_matches('/') {
+            "" => router.merge(issuer_router(door)),
+            path => router.nest(path, issuer_router(door)),
+        };
+        routers.insert(url.authority().to_owned(), router);
+    }
+    routers
+}
+
+/// Hands a request to the issuer whose host it names.
+async fn by_host(
+    State(played): State<Arc<BTreeMap<String, Router>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| request.uri().authority().map(Authority::as_str))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    // A URL does not carry the default port of its scheme, a Host header may.
+    let bare = host
+        .strip_suffix(":443")
+        .or_else(|| host.strip_suffix(":80"))
+        .unwrap_or(&host);
+    match played.get(&host).or_else(|| played.get(bare)) {
+        Some(router) => match router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => next.run(request).await,
+    }
 }
 
 /// OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC 8628 §4.
-async fn discovery(State(issuer): State<Issuer>) -> Response {
-    let url = issuer.service.issuer(issuer.preset);
+async fn discovery(State(door): State<Door>) -> Response {
+    let Issuer { preset, url } = &door.issuer;
     // The real document of GitHub names this path for its keys.
-    let keys = if issuer.preset == Preset::GithubActions {
+    let keys = if *preset == Preset::GithubActions {
         ".well-known/jwks"
     } else {
         "keys"
@@ -93,14 +164,14 @@ async fn discovery(State(issuer): State<Issuer>) -> Response {
         "scopes_supported": ["openid", "email", "profile"],
         "token_endpoint_auth_methods_supported":
             ["none", "client_secret_basic", "client_secret_post"],
-        "claims_supported": issuer.service.claims_supported(issuer.preset),
+        "claims_supported": door.service.claims_supported(&door.issuer),
     });
     shared(Json(document).into_response())
 }
 
 /// RFC 7517 §5.
-async fn keys(State(issuer): State<Issuer>) -> Result<Response, Error> {
-    let key = issuer.service.key().await?;
+async fn keys(State(door): State<Door>) -> Result<Response, Error> {
+    let key = door.service.key().await?;
     Ok(shared(Json(key.jwks()).into_response()))
 }
 
@@ -115,20 +186,17 @@ fn shared(mut response: Response) -> Response {
 }
 
 /// `GET /token`: the token itself, without a newline.
-async fn token(State(issuer): State<Issuer>, RawQuery(query): RawQuery) -> Result<Response, Error> {
+async fn token(State(door): State<Door>, RawQuery(query): RawQuery) -> Result<Response, Error> {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     let request = TokenRequest::from_params(&params)?;
     Ok(bare(
-        issuer
-            .service
-            .identity_token(issuer.preset, request)
-            .await?,
+        door.service.identity_token(&door.issuer, request).await?,
     ))
 }
 
 /// `POST /token/claims`: the same by JSON or form.
 async fn token_claims(
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
@@ -139,10 +207,7 @@ async fn token_claims(
         TokenRequest::from_params(&Params::parse(&body))?
     };
     Ok(bare(
-        issuer
-            .service
-            .identity_token(issuer.preset, request)
-            .await?,
+        door.service.identity_token(&door.issuer, request).await?,
     ))
 }
 
@@ -158,33 +223,31 @@ fn bare(token: String) -> Response {
 /// What a runner's `ACTIONS_ID_TOKEN_REQUEST_URL` names. Its query must not be empty, because cosign adds
 /// `&audience=` to it as text.
 async fn id_token(
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let service = &issuer.service;
+    let service = &door.service;
     let job = service
         .job(bearer(&headers).ok_or(Error::RequestToken)?)
         .await?;
     let query = Params::parse(query.unwrap_or_default().as_bytes());
     let audience = match query.get("audience") {
         Some(audience) => audience.to_owned(),
-        None => service.default_actions_audience(&job),
+        None => service.default_actions_audience(&door.issuer, &job),
     };
     let request = TokenRequest {
         claims: job,
         ..TokenRequest::default()
     };
     let request = request.with_audience(&audience);
-    let value = service
-        .identity_token(Preset::GithubActions, request)
-        .await?;
+    let value = service.identity_token(&door.issuer, request).await?;
     Ok(Json(json!({ "count": value.len(), "value": value })).into_response())
 }
 
 /// A request token for a job with the claims of the query: `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 async fn request_token(
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
@@ -193,22 +256,19 @@ async fn request_token(
     if let Some(subject) = request.subject {
         claims.insert("sub".to_owned(), json!(subject));
     }
-    Ok(bare(issuer.service.request_token(claims).await?))
+    Ok(bare(door.service.request_token(claims).await?))
 }
 
 impl Service {
     /// GitHub's default audience is the URL of the repository's owner.
-    fn default_actions_audience(&self, job: &Map<String, Value>) -> String {
+    fn default_actions_audience(&self, issuer: &Issuer, job: &Map<String, Value>) -> String {
         let request = TokenRequest {
             claims: job.clone(),
             ..TokenRequest::default()
         };
-        let claims = self.issuers().claims(
-            Preset::GithubActions,
-            request,
-            self.clock.now(),
-            String::new(),
-        );
+        let claims = self
+            .issuers()
+            .claims(issuer, request, self.clock.now(), String::new());
         let owner = claims
             .ok()
             .and_then(|mut claims| claims.shift_remove("repository_owner"));
@@ -220,12 +280,12 @@ impl Service {
         format!("https://github.com/{owner}")
     }
 
-    /// The names of the claims that a preset's tokens have by default.
-    fn claims_supported(&self, preset: Preset) -> Vec<String> {
+    /// The names of the claims that an issuer's tokens have by default.
+    fn claims_supported(&self, issuer: &Issuer) -> Vec<String> {
         let request = TokenRequest::default();
         let claims = self
             .issuers()
-            .claims(preset, request, self.clock.now(), String::new());
+            .claims(issuer, request, self.clock.now(), String::new());
         claims
             .unwrap_or_default()
             .into_iter()

@@ -32,6 +32,10 @@ pub struct Config {
     pub lifetime_secs: Option<u32>,
     /// Claims and inputs of a preset that differ from the built-in ones.
     pub presets: BTreeMap<Preset, Map<String, Value>>,
+    /// Whether the listener speaks TLS, with a certificate of the lab's own authority
+    /// (`tls-authority.pem`) for the host of the external URL and the hosts of played issuers. The
+    /// external URL must be an https one then.
+    pub tls: bool,
     /// Redirect URIs that are accepted beside those on loopback. Compared byte for byte.
     pub redirect_uris: Vec<String>,
 }
@@ -65,6 +69,7 @@ impl Default for Config {
             lifetime_secs: None,
             presets: BTreeMap::new(),
             redirect_uris: Vec::new(),
+            tls: false,
         }
     }
 }
@@ -81,12 +86,20 @@ impl Config {
         if self.lifetime_secs == Some(0) || self.device_code_secs == 0 {
             return Some("oidc.lifetime_secs and oidc.device_code_secs must be above 0".to_owned());
         }
-        for played in &self.impersonate_issuers {
-            let parsed = url::Url::parse(&played.issuer);
-            if !parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        for (number, played) in self.impersonate_issuers.iter().enumerate() {
+            let issuer = &played.issuer;
+            if !is_plain_url(issuer) {
                 return Some(format!(
-                    "oidc.impersonate_issuers: {:?} is not an http or https URL",
-                    played.issuer
+                    "oidc.impersonate_issuers: {issuer:?} is not an http or https URL of host and \
+                     plain path"
+                ));
+            }
+            if self.impersonate_issuers[..number]
+                .iter()
+                .any(|before| before.issuer == *issuer)
+            {
+                return Some(format!(
+                    "oidc.impersonate_issuers: {issuer:?} is listed twice"
                 ));
             }
         }
@@ -97,4 +110,20 @@ impl Config {
         }
         None
     }
+}
+
+/// Host and path of unreserved characters, no slash at the end: what can be served as it is.
+fn is_plain_url(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '/');
+    matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.path().chars().all(plain)
+        && !text.ends_with('/')
+        && !url.path().contains("//")
 }

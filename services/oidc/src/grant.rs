@@ -7,9 +7,8 @@ use url::{Host, Url};
 use crate::{
     Error, Service,
     params::Params,
-    preset::Preset,
     service::{Tokens, lock, random_id},
-    token::TokenRequest,
+    token::{Issuer, TokenRequest},
 };
 
 /// Seconds that an authorization code stays valid: RFC 6749 §4.1.2 recommends ten minutes at most.
@@ -61,7 +60,7 @@ pub(crate) struct Authorization {
     redirect_uri: String,
     challenge: String,
     nonce: Option<String>,
-    preset: Preset,
+    issuer: Issuer,
     request: TokenRequest,
 }
 
@@ -71,7 +70,7 @@ pub(crate) struct Device {
     pub(crate) client_id: String,
     challenge: Option<String>,
     user_code: String,
-    preset: Preset,
+    issuer: Issuer,
     polled: Option<Timestamp>,
     answer: Option<Answer>,
 }
@@ -164,7 +163,7 @@ impl Service {
     /// A code for a person who signed in.
     pub(crate) fn authorize(
         &self,
-        preset: Preset,
+        issuer: &Issuer,
         asked: &AuthorizeRequest,
         mut request: TokenRequest,
     ) -> Result<String, Error> {
@@ -176,14 +175,14 @@ impl Service {
                 .or_insert_with(|| connector.clone().into());
         }
         self.issuers()
-            .claims(preset, request.clone(), self.clock.now(), String::new())?;
+            .claims(issuer, request.clone(), self.clock.now(), String::new())?;
         let code = random_id()?;
         let authorization = Authorization {
             client_id: asked.client_id.clone(),
             redirect_uri: asked.redirect_uri.clone(),
             challenge: asked.challenge.clone(),
             nonce: asked.nonce.clone(),
-            preset,
+            issuer: issuer.clone(),
             request,
         };
         lock(&self.codes)
@@ -195,7 +194,7 @@ impl Service {
     /// Tokens for an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.6).
     pub(crate) async fn redeem_code(
         &self,
-        at: Preset,
+        at: &Issuer,
         params: &Params,
         client_id: &str,
     ) -> Result<Tokens, Error> {
@@ -207,7 +206,7 @@ impl Service {
             .ok_or(Error::Code)?;
         if authorization.client_id != client_id
             || authorization.redirect_uri != redirect_uri
-            || authorization.preset != at
+            || authorization.issuer != *at
         {
             return Err(Error::Code);
         }
@@ -220,7 +219,7 @@ impl Service {
     /// Begins a device flow (RFC 8628 §3.1).
     pub(crate) fn device_codes(
         &self,
-        preset: Preset,
+        issuer: &Issuer,
         client_id: &str,
         challenge: Option<&str>,
         method: Option<&str>,
@@ -236,7 +235,7 @@ impl Service {
             client_id: client_id.to_owned(),
             challenge: challenge.map(str::to_owned),
             user_code: codes.user_code.clone(),
-            preset,
+            issuer: issuer.clone(),
             polled: None,
             answer: None,
         };
@@ -255,24 +254,24 @@ impl Service {
         Ok(codes)
     }
 
-    /// The device that waits with a user code, at the issuer of `preset`.
-    pub(crate) fn device(&self, preset: Preset, user_code: &str) -> Result<Device, Error> {
-        self.with_device(preset, user_code, |device| device.clone())
+    /// The device that waits with a user code at `issuer`.
+    pub(crate) fn device(&self, issuer: &Issuer, user_code: &str) -> Result<Device, Error> {
+        self.with_device(issuer, user_code, |device| device.clone())
     }
 
     /// Answers a device: `None` denies. A user code is good for one answer.
     pub(crate) fn answer_device(
         &self,
-        preset: Preset,
+        issuer: &Issuer,
         user_code: &str,
         request: Option<TokenRequest>,
     ) -> Result<(), Error> {
         if let Some(request) = &request {
             self.issuers()
-                .claims(preset, request.clone(), self.clock.now(), String::new())?;
+                .claims(issuer, request.clone(), self.clock.now(), String::new())?;
         }
         let answer = request.map_or(Answer::Denied, |request| Answer::Allowed(Box::new(request)));
-        self.with_device(preset, user_code, |device| device.answer = Some(answer))?;
+        self.with_device(issuer, user_code, |device| device.answer = Some(answer))?;
         lock(&self.devices)
             .by_user_code
             .take(&normal_user_code(user_code), self.clock.now());
@@ -281,7 +280,7 @@ impl Service {
 
     fn with_device<T>(
         &self,
-        preset: Preset,
+        issuer: &Issuer,
         user_code: &str,
         act: impl FnOnce(&mut Device) -> T,
     ) -> Result<T, Error> {
@@ -293,7 +292,7 @@ impl Service {
             .cloned()
             .ok_or(Error::UserCode)?;
         let device = devices.by_code.get_mut(&code, now).ok_or(Error::UserCode)?;
-        if device.preset != preset || device.answer.is_some() {
+        if device.issuer != *issuer || device.answer.is_some() {
             return Err(Error::UserCode);
         }
         Ok(act(device))
@@ -302,7 +301,7 @@ impl Service {
     /// Tokens for a device code, once somebody has answered (RFC 8628 §3.4).
     pub(crate) async fn redeem_device_code(
         &self,
-        at: Preset,
+        at: &Issuer,
         params: &Params,
         client_id: &str,
     ) -> Result<Tokens, Error> {
@@ -313,7 +312,7 @@ impl Service {
 
     fn poll_device(
         &self,
-        at: Preset,
+        at: &Issuer,
         code: &str,
         client_id: &str,
         verifier: Option<&str>,
@@ -324,7 +323,7 @@ impl Service {
             return Err(Error::ExpiredDeviceCode);
         }
         let device = devices.by_code.get_mut(code, now).ok_or(Error::Code)?;
-        if device.client_id != client_id || device.preset != at {
+        if device.client_id != client_id || device.issuer != *at {
             return Err(Error::Code);
         }
         let polled = device.polled.replace(now);

@@ -22,7 +22,7 @@ use crate::{
     jwt::{TokenKey, at_hash},
     pending::Pending,
     preset::Preset,
-    token::{Issuers, TokenRequest},
+    token::{Issuer, Issuers, TokenRequest},
 };
 
 /// Sign-ins of each kind that may wait at once; each takes a few hundred bytes.
@@ -49,6 +49,7 @@ pub struct Service {
     /// `None` until the key is read or made.
     key: watch::Receiver<KeyState>,
     since: Timestamp,
+    tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) codes: Mutex<Pending<Authorization>>,
     pub(crate) devices: Mutex<Devices>,
     tokens_issued: AtomicU64,
@@ -84,15 +85,19 @@ impl runtime::Service for Service {
                 "tokens may claim an issuer that is not this lab's"
             );
         }
+        let base = context
+            .urls
+            .own("http")
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned();
+        refuse_public(&base, &config)?;
+        let tls = open_tls(&base, &config, &context)?;
         let since = first_start(&context)?;
         let key = open_key(&context)?;
         Ok(Arc::new(Self {
-            base: context
-                .urls
-                .own("http")
-                .as_str()
-                .trim_end_matches('/')
-                .to_owned(),
+            base,
+            tls,
             clock: context.clock,
             config,
             key,
@@ -108,6 +113,10 @@ impl runtime::Service for Service {
 
     fn router(self: Arc<Self>, _listener: &'static str) -> axum::Router {
         crate::api::router(self)
+    }
+
+    fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
+        self.tls.clone()
     }
 
     fn trust(&self) -> Trust {
@@ -159,6 +168,44 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
         .expect("no code panics while it holds this lock")
+}
+
+/// An external URL of a public issuer would make all tokens claim it: that needs the setting too.
+fn refuse_public(base: &str, config: &Config) -> anyhow::Result<()> {
+    let listed = config
+        .impersonate_issuers
+        .iter()
+        .any(|played| played.issuer == base);
+    anyhow::ensure!(
+        listed || !x509::public_instance::is_public_issuer(base),
+        "oidc.external_url {base} is a public issuer's; list it under oidc.impersonate_issuers to play it"
+    );
+    Ok(())
+}
+
+fn open_tls(
+    base: &str,
+    config: &Config,
+    context: &runtime::Context,
+) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    if !config.tls {
+        return Ok(None);
+    }
+    anyhow::ensure!(
+        base.starts_with("https://"),
+        "oidc.tls needs an https oidc.external_url"
+    );
+    let played = config
+        .impersonate_issuers
+        .iter()
+        .map(|played| played.issuer.as_str());
+    let mut names: Vec<String> = std::iter::once(base)
+        .chain(played)
+        .filter_map(|url| url::Url::parse(url).ok()?.host_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(Some(runtime::tls::server(context, &names)?.config))
 }
 
 /// When this issuer began, kept so that the signing config does not change with each start.
@@ -213,9 +260,12 @@ impl Service {
         }
     }
 
-    /// The issuer URL of a preset.
-    pub(crate) fn issuer(&self, preset: Preset) -> String {
-        self.issuers().url(preset)
+    /// This lab's own issuer of a preset.
+    pub(crate) fn issuer(&self, preset: Preset) -> Issuer {
+        Issuer {
+            preset,
+            url: self.issuers().url(preset),
+        }
     }
 
     /// The key; waits while it is being made.
@@ -231,10 +281,10 @@ impl Service {
         }
     }
 
-    /// The token that `request` asks for at the issuer of preset `at`.
+    /// The token that `request` asks for at issuer `at`.
     pub(crate) async fn identity_token(
         &self,
-        at: Preset,
+        at: &Issuer,
         request: TokenRequest,
     ) -> Result<String, Error> {
         let claims = self
@@ -259,7 +309,7 @@ impl Service {
     /// audience too, because sigstore-python uses it as the identity token (spec/fulcio.md §4.6).
     pub(crate) async fn tokens(
         &self,
-        at: Preset,
+        at: &Issuer,
         request: TokenRequest,
         client_id: &str,
         nonce: Option<&str>,
@@ -307,7 +357,7 @@ impl Service {
     pub(crate) async fn request_token(&self, claims: Map<String, Value>) -> Result<String, Error> {
         let ends = self.clock.now().as_second() + REQUEST_TOKEN_SECS;
         let token = json!({
-            "iss": self.issuer(Preset::GithubActions),
+            "iss": self.issuer(Preset::GithubActions).url,
             "aud": REQUEST_TOKEN_AUDIENCE,
             "exp": ends,
             "job": claims,

@@ -118,6 +118,13 @@ impl TokenRequest {
     }
 }
 
+/// One issuer: the shape of its tokens, and its URL as they carry it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Issuer {
+    pub(crate) preset: Preset,
+    pub(crate) url: String,
+}
+
 /// The issuers that a token may claim: this lab's own, and those that the settings list.
 #[derive(Debug)]
 pub(crate) struct Issuers<'a> {
@@ -149,10 +156,10 @@ impl Issuers<'_> {
             })
     }
 
-    /// The claims of the token that `request` asks for at the issuer of preset `at`.
+    /// The claims of the token that `request` asks for at issuer `at`.
     pub(crate) fn claims(
         &self,
-        at: Preset,
+        at: &Issuer,
         mut request: TokenRequest,
         now: Timestamp,
         jti: String,
@@ -176,9 +183,15 @@ impl Issuers<'_> {
             Some(name) => {
                 Preset::from_name(name).ok_or_else(|| Error::Preset { name: name.clone() })?
             }
-            None => from_issuer.unwrap_or(at),
+            None => from_issuer.unwrap_or(at.preset),
         };
-        let issuer = request.issuer.take().unwrap_or_else(|| self.url(preset));
+        let issuer = request.issuer.take().unwrap_or_else(|| {
+            if preset == at.preset {
+                at.url.clone()
+            } else {
+                self.url(preset)
+            }
+        });
         let mut fields = self.configured(preset, &request);
         fields.extend(std::mem::take(&mut request.claims));
         let audience = self.audience(preset, &request.audience);

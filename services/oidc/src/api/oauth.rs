@@ -10,7 +10,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Issuer, bearer, content_type, read};
+use super::{Door, bearer, content_type, read};
 use crate::{Error, params::Params, service::Tokens, token::TokenRequest};
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -20,7 +20,7 @@ const PROTOCOL_CLAIMS: [&str; 8] = ["iss", "aud", "exp", "iat", "nbf", "jti", "n
 
 /// `POST /token`, RFC 6749 §3.2.
 pub(super) async fn token(
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
@@ -33,18 +33,18 @@ pub(super) async fn token(
         "device_code",
     ])?;
     let client_id = client_id(&headers, &params)?;
-    let (service, preset) = (&issuer.service, issuer.preset);
+    let (service, issuer) = (&door.service, &door.issuer);
     let tokens = match params.require("grant_type")? {
-        "authorization_code" => service.redeem_code(preset, &params, &client_id).await?,
+        "authorization_code" => service.redeem_code(issuer, &params, &client_id).await?,
         DEVICE_CODE => {
             service
-                .redeem_device_code(preset, &params, &client_id)
+                .redeem_device_code(issuer, &params, &client_id)
                 .await?
         }
         "client_credentials" => {
             // No person: the preset's default identity, for the client as audience.
             service
-                .tokens(preset, TokenRequest::default(), &client_id, None)
+                .tokens(issuer, TokenRequest::default(), &client_id, None)
                 .await?
         }
         other => {
@@ -70,7 +70,7 @@ fn token_response(tokens: &Tokens, scope: Option<&str>) -> Response {
 
 /// `POST /device/code`, RFC 8628 §3.1 and §3.2.
 pub(super) async fn device_code(
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
@@ -82,14 +82,14 @@ pub(super) async fn device_code(
         "code_challenge_method",
     ])?;
     let client_id = client_id(&headers, &params)?;
-    let service = &issuer.service;
+    let service = &door.service;
     let codes = service.device_codes(
-        issuer.preset,
+        &door.issuer,
         &client_id,
         params.get("code_challenge"),
         params.get("code_challenge_method"),
     )?;
-    let page = format!("{}/device", service.issuer(issuer.preset));
+    let page = format!("{}/device", door.issuer.url);
     let body = json!({
         "device_code": codes.device_code,
         "user_code": codes.user_code,
@@ -103,11 +103,11 @@ pub(super) async fn device_code(
 
 /// OpenID Connect Core §5.3.
 pub(super) async fn userinfo(
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Error> {
     let token = bearer(&headers).ok_or(Error::AccessToken)?;
-    let mut claims = issuer.service.verified(token).await?;
+    let mut claims = door.service.verified(token).await?;
     for name in PROTOCOL_CLAIMS {
         claims.shift_remove(name);
     }

@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Issuer, read};
+use super::{Door, read};
 use crate::{
     Error,
     grant::{AUTHORIZE_PARAMS, AuthorizeRequest, Redirect},
@@ -20,23 +20,23 @@ use crate::{
 };
 
 /// `GET /auth`, RFC 6749 §4.1.1: the sign-in page.
-pub(super) async fn authorize(State(issuer): State<Issuer>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn authorize(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
-    let asked = match check_authorize(&issuer, &params) {
+    let asked = match check_authorize(&door, &params) {
         Ok(asked) => asked,
         Err(response) => return *response,
     };
-    sign_in_page(&issuer, &params, &asked, None)
+    sign_in_page(&door, &params, &asked, None)
 }
 
 /// `POST /auth`: the person's answer.
-pub(super) async fn answer_authorize(State(issuer): State<Issuer>, body: Body) -> Response {
+pub(super) async fn answer_authorize(State(door): State<Door>, body: Body) -> Response {
     let mut params = match read(body).await {
         Ok(body) => Params::parse(&body),
-        Err(error) => return refused_page(&issuer, &error),
+        Err(error) => return refused_page(&door, &error),
     };
     let answer = Answer::take(&mut params);
-    let asked = match check_authorize(&issuer, &params) {
+    let asked = match check_authorize(&door, &params) {
         Ok(asked) => asked,
         Err(response) => return *response,
     };
@@ -44,32 +44,31 @@ pub(super) async fn answer_authorize(State(issuer): State<Issuer>, body: Body) -
         return answer_client(&asked, &Err(Error::AccessDenied));
     }
     let code = answer
-        .request(issuer.preset)
-        .and_then(|request| issuer.service.authorize(issuer.preset, &asked, request));
+        .request(door.issuer.preset)
+        .and_then(|request| door.service.authorize(&door.issuer, &asked, request));
     match (code, &asked.redirect) {
         // The person can mend what they typed.
         (Err(error @ (Error::Claims(_) | Error::Parameter { .. } | Error::Issuer { .. })), _) => {
-            sign_in_page(&issuer, &params, &asked, Some(&error.to_string()))
+            sign_in_page(&door, &params, &asked, Some(&error.to_string()))
         }
-        (Ok(code), Redirect::OutOfBand) => page::code(&issuer.service.issuer(issuer.preset), &code),
+        (Ok(code), Redirect::OutOfBand) => page::code(&door.issuer.url, &code),
         (result, _) => answer_client(&asked, &result),
     }
 }
 
 /// Errors in the redirect URI are shown to the person; all others are sent to the client (RFC 6749
 /// §4.1.2.1).
-fn check_authorize(issuer: &Issuer, params: &Params) -> Result<AuthorizeRequest, Box<Response>> {
+fn check_authorize(door: &Door, params: &Params) -> Result<AuthorizeRequest, Box<Response>> {
     let redirect = params
         .refuse_repeats(&["redirect_uri", "state"])
         .and_then(|()| params.require("redirect_uri"))
-        .and_then(|uri| issuer.service.redirect(uri));
-    let redirect = redirect.map_err(|error| Box::new(refused_page(issuer, &error)))?;
-    issuer
-        .service
+        .and_then(|uri| door.service.redirect(uri));
+    let redirect = redirect.map_err(|error| Box::new(refused_page(door, &error)))?;
+    door.service
         .authorize_request(params, redirect.clone())
         .map_err(|error| {
             Box::new(match redirect {
-                Redirect::OutOfBand => refused_page(issuer, &error),
+                Redirect::OutOfBand => refused_page(door, &error),
                 Redirect::To(url) => send_to_client(url, params.get("state"), &Err(error)),
             })
         })
@@ -108,7 +107,7 @@ fn send_to_client(mut url: Url, state: Option<&str>, result: &Result<String, Err
 }
 
 fn sign_in_page(
-    issuer: &Issuer,
+    door: &Door,
     params: &Params,
     asked: &AuthorizeRequest,
     problem: Option<&str>,
@@ -124,10 +123,10 @@ fn sign_in_page(
     page::sign_in(&page::SignIn {
         title: "Sign in",
         action: "auth",
-        issuer: &issuer.service.issuer(issuer.preset),
+        issuer: &door.issuer.url,
         client_id: &asked.client_id,
         destination: &destination,
-        identities: &identities(issuer),
+        identities: &identities(door),
         typed: params.get("login_hint").unwrap_or_default(),
         carried: &carried,
         problem,
@@ -135,27 +134,27 @@ fn sign_in_page(
 }
 
 /// `GET /device`, RFC 8628 §3.3: asks for the code, then who to be.
-pub(super) async fn device(State(issuer): State<Issuer>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn device(State(door): State<Door>, RawQuery(query): RawQuery) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     match params.get("user_code") {
-        None => page::user_code(&issuer.service.issuer(issuer.preset), "", None),
-        Some(typed) => device_page(&issuer, typed, None),
+        None => page::user_code(&door.issuer.url, "", None),
+        Some(typed) => device_page(&door, typed, None),
     }
 }
 
-fn device_page(issuer: &Issuer, typed: &str, problem: Option<&str>) -> Response {
-    let url = issuer.service.issuer(issuer.preset);
-    let device = match issuer.service.device(issuer.preset, typed) {
+fn device_page(door: &Door, typed: &str, problem: Option<&str>) -> Response {
+    let url = &door.issuer.url;
+    let device = match door.service.device(&door.issuer, typed) {
         Ok(device) => device,
-        Err(error) => return page::user_code(&url, typed, Some(&error.to_string())),
+        Err(error) => return page::user_code(url, typed, Some(&error.to_string())),
     };
     page::sign_in(&page::SignIn {
         title: "Connect a device",
         action: "device",
-        issuer: &url,
+        issuer: url,
         client_id: &device.client_id,
         destination: &format!("the device that shows {typed}"),
-        identities: &identities(issuer),
+        identities: &identities(door),
         typed: "",
         carried: &[("user_code", typed)],
         problem,
@@ -163,26 +162,26 @@ fn device_page(issuer: &Issuer, typed: &str, problem: Option<&str>) -> Response 
 }
 
 /// `POST /device`: the person's answer.
-pub(super) async fn answer_device(State(issuer): State<Issuer>, body: Body) -> Response {
+pub(super) async fn answer_device(State(door): State<Door>, body: Body) -> Response {
     let mut params = match read(body).await {
         Ok(body) => Params::parse(&body),
-        Err(error) => return refused_page(&issuer, &error),
+        Err(error) => return refused_page(&door, &error),
     };
     let answer = Answer::take(&mut params);
-    let url = issuer.service.issuer(issuer.preset);
+    let url = &door.issuer.url;
     let Some(typed) = params.get("user_code") else {
-        return page::user_code(&url, "", Some("type the code that your device shows"));
+        return page::user_code(url, "", Some("type the code that your device shows"));
     };
     let request = if answer.allowed {
-        answer.request(issuer.preset).map(Some)
+        answer.request(door.issuer.preset).map(Some)
     } else {
         Ok(None)
     };
     let answered =
-        request.and_then(|request| issuer.service.answer_device(issuer.preset, typed, request));
+        request.and_then(|request| door.service.answer_device(&door.issuer, typed, request));
     match answered {
-        Ok(()) => page::device_done(&url, answer.allowed),
-        Err(error) => device_page(&issuer, typed, Some(&error.description())),
+        Ok(()) => page::device_done(url, answer.allowed),
+        Err(error) => device_page(&door, typed, Some(&error.description())),
     }
 }
 
@@ -232,9 +231,9 @@ impl Answer {
 /// The choice that leaves the subject to the preset and its claims.
 const DEFAULT_SUBJECT: &str = "the preset's subject";
 
-fn identities(issuer: &Issuer) -> Vec<String> {
-    let config = &issuer.service.config;
-    if issuer.preset != Preset::Email {
+fn identities(door: &Door) -> Vec<String> {
+    let config = &door.service.config;
+    if door.issuer.preset != Preset::Email {
         return vec![DEFAULT_SUBJECT.to_owned()];
     }
     let others = config
@@ -247,12 +246,7 @@ fn identities(issuer: &Issuer) -> Vec<String> {
         .collect()
 }
 
-fn refused_page(issuer: &Issuer, error: &Error) -> Response {
+fn refused_page(door: &Door, error: &Error) -> Response {
     let (status, code) = error.code();
-    page::refused(
-        status,
-        &issuer.service.issuer(issuer.preset),
-        code,
-        &error.description(),
-    )
+    page::refused(status, &door.issuer.url, code, &error.description())
 }

@@ -215,6 +215,83 @@ async fn a_foreign_issuer_needs_the_setting() {
 }
 
 #[tokio::test]
+async fn a_played_issuer_is_found_under_its_host() {
+    let config = json!({ "impersonate_issuers": [
+        { "issuer": "https://token.actions.githubusercontent.com", "preset": "github-actions" },
+        { "issuer": "https://token.actions.githubusercontent.com/acme", "preset": "github-actions" },
+        { "issuer": "https://gitlab.com", "preset": "gitlab" },
+    ] });
+    let lab = Lab::with(serde_json::from_value(config).unwrap()).await;
+    let keys = lab.get("/keys").await.json();
+    for (host, path, issuer) in [
+        (
+            "token.actions.githubusercontent.com",
+            "",
+            "https://token.actions.githubusercontent.com",
+        ),
+        (
+            "Token.Actions.GitHubUserContent.com:443",
+            "/acme",
+            "https://token.actions.githubusercontent.com/acme",
+        ),
+        ("gitlab.com", "", "https://gitlab.com"),
+    ] {
+        let get = async |path: String| {
+            let request = axum::http::Request::get(path).header("host", host);
+            lab.send(request.body(axum::body::Body::empty()).unwrap())
+                .await
+        };
+        let document = get(format!("{path}/.well-known/openid-configuration"))
+            .await
+            .json();
+        assert_eq!(document["issuer"], issuer);
+        let uri = document["jwks_uri"]
+            .as_str()
+            .unwrap()
+            .strip_prefix(issuer)
+            .unwrap()
+            .to_owned();
+        assert_eq!(get(format!("{path}{uri}")).await.json(), keys);
+        let token = get(format!("{path}/token")).await.text();
+        assert_eq!(claims_of(&token)["iss"], issuer);
+        assert_eq!(
+            get(format!("{path}/nope")).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    let document = lab.get("/.well-known/openid-configuration").await.json();
+    assert_eq!(document["issuer"], "http://localhost:8080");
+}
+
+#[tokio::test]
+async fn an_external_url_of_a_public_issuer_needs_the_setting() {
+    let lab = Lab::start().await;
+    let mut context = lab.context.clone();
+    let public = "https://token.actions.githubusercontent.com";
+    context.urls = context.urls.with("oidc", "http", public.parse().unwrap());
+    let refused = oidc::Service::open(oidc::Config::default(), context.clone()).await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("oidc.impersonate_issuers")
+    );
+    let config = json!({
+        "tls": true,
+        "impersonate_issuers": [{ "issuer": public, "preset": "github-actions" }],
+    });
+    let config: oidc::Config = serde_json::from_value(config).unwrap();
+    let service = oidc::Service::open(config, context).await.unwrap();
+    assert!(service.tls("http").is_some());
+    let config = oidc::Config {
+        tls: true,
+        ..oidc::Config::default()
+    };
+    let refused = oidc::Service::open(config, lab.context.clone()).await;
+    assert!(refused.unwrap_err().to_string().contains("oidc.tls"));
+}
+
+#[tokio::test]
 async fn one_of_the_labs_own_issuers_selects_its_preset() {
     let lab = Lab::start().await;
     let token = lab
@@ -588,6 +665,14 @@ async fn a_key_that_cannot_be_trusted_stops_the_start() {
     assert!(refusal().await.contains("this role needs Rsa2048"));
 }
 
+fn played(issuers: &[&str]) -> Value {
+    let list: Vec<Value> = issuers
+        .iter()
+        .map(|issuer| json!({ "issuer": issuer, "preset": "email" }))
+        .collect();
+    json!({ "impersonate_issuers": list })
+}
+
 #[tokio::test]
 async fn settings_that_cannot_be_used_stop_the_start() {
     let lab = Lab::start().await;
@@ -596,10 +681,10 @@ async fn settings_that_cannot_be_used_stop_the_start() {
         (json!({ "audience": "" }), "oidc.audience"),
         (json!({ "lifetime_secs": 0 }), "oidc.lifetime_secs"),
         (json!({ "redirect_uris": ["nope"] }), "oidc.redirect_uris"),
-        (
-            json!({ "impersonate_issuers": [{ "issuer": "ftp://x", "preset": "email" }] }),
-            "oidc.impersonate_issuers",
-        ),
+        (played(&["ftp://x"]), "oidc.impersonate_issuers"),
+        (played(&["https://x/{y}"]), "oidc.impersonate_issuers"),
+        (played(&["https://x/"]), "oidc.impersonate_issuers"),
+        (played(&["https://x/y", "https://x/y"]), "listed twice"),
     ] {
         let config = serde_json::from_value(config).unwrap();
         let error = oidc::Service::open(config, lab.context.clone())
