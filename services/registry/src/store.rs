@@ -20,6 +20,7 @@ mod gc;
 mod layout;
 mod manifests;
 mod referrers;
+mod staged;
 mod uploads;
 
 use std::{

@@ -164,7 +164,7 @@ impl Store {
                 all.map(|descriptor| descriptor.digest.clone()).collect()
             });
             let entry = Entry {
-                pushed_at: link.pushed_at(),
+                touched_at: link.touched_at(),
                 subject: link.subject.clone(),
                 names,
             };
@@ -261,7 +261,7 @@ struct Repository {
 
 #[derive(Debug)]
 struct Entry {
-    pushed_at: Timestamp,
+    touched_at: Timestamp,
     subject: Option<Digest>,
     names: Vec<Digest>,
 }
@@ -276,7 +276,7 @@ impl Repository {
                 .subject
                 .as_ref()
                 .is_some_and(|s| !self.manifests.contains_key(s));
-            if is_young(Some(entry.pushed_at), now, options)
+            if is_young(Some(entry.touched_at), now, options)
                 || (is_orphan && !options.orphan_referrers)
             {
                 waiting.push(digest);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, hash_map::DefaultHasher},
     hash::{Hash as _, Hasher as _},
+    path::PathBuf,
     sync::{Mutex, MutexGuard},
 };
 
@@ -17,7 +18,7 @@ use runtime::files;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Layout, Store, TAG_LOCKS, referrers::Referrer};
+use super::{Layout, Store, TAG_LOCKS, referrers::Referrer, staged::Staged};
 use crate::{Error, config::ReferrersMode};
 
 /// What a link says of its manifest.
@@ -26,8 +27,10 @@ use crate::{Error, config::ReferrersMode};
 pub(super) struct Link {
     pub(super) media_type: String,
     pub(super) size: u64,
-    /// Microseconds since the epoch.
+    /// When it was first pushed here, microseconds since the epoch: its place among referrers.
     pushed_at: i64,
+    /// When it was last pushed here: what a grace period counts from.
+    touched_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<Digest>,
 }
@@ -49,6 +52,10 @@ impl Link {
 
     pub(super) fn pushed_at(&self) -> Timestamp {
         Timestamp::from_microsecond(self.pushed_at).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    pub(super) fn touched_at(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.touched_at).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 
@@ -94,10 +101,7 @@ impl Store {
         self.check_references(put)?;
         let tags = self.lock_tags(put.name, put.tags);
         self.check_precondition(put)?;
-        self.store_manifest(put.name, put.digest, put.bytes, put.manifest)?;
-        for tag in put.tags {
-            self.write_tag(put.name, tag, put.digest)?;
-        }
+        self.store_manifest(put.name, put.digest, put.bytes, put.manifest, put.tags)?;
         drop(tags);
         if self.mode == ReferrersMode::Fallback {
             self.maintain_fallback_tags(put)?;
@@ -151,46 +155,69 @@ impl Store {
         }
     }
 
-    /// Content, then link, then index. The caller holds `commit`.
+    /// Content, then link, then index, then tags. The caller holds `commit` and the tags' locks.
     fn store_manifest(
         &self,
         name: &RepositoryName,
         digest: &Digest,
         bytes: &[u8],
         manifest: &Manifest,
+        tags: &[Tag],
     ) -> Result<(), Error> {
-        let path = self.layout.blob(digest);
-        let dir = path.parent().expect("blobs have a folder");
-        self.make_dir(dir)?;
-        self.replaced(files::replace(&path, bytes), &path)?;
-        let pushed_at = self.now();
+        let known = Link::read(&self.layout, name, digest)?;
+        let now = self.now().as_microsecond();
         let link = Link {
             media_type: manifest.media_type().to_owned(),
             size: bytes.len() as u64,
-            pushed_at: pushed_at.as_microsecond(),
+            pushed_at: known.as_ref().map_or(now, |known| known.pushed_at),
+            touched_at: now,
             subject: manifest.subject().map(|subject| subject.digest.clone()),
         };
-        let path = self.layout.manifest_link(name, digest);
-        let dir = path.parent().expect("links have a folder");
-        self.make_dir(dir)?;
-        let link = serde_json::to_vec(&link).map_err(|error| Error::Internal(error.into()))?;
-        self.replaced(files::replace(&path, &link), &path)?;
-        if let Some(subject) = manifest.subject() {
-            let descriptor = referrer_descriptor(manifest, digest.clone(), bytes.len() as u64);
-            self.referrers
-                .insert(name, &subject.digest, &descriptor, pushed_at)?;
+        let link_bytes =
+            serde_json::to_vec(&link).map_err(|error| Error::Internal(error.into()))?;
+        // Content that has a link is durable; whether it is still right is looked at.
+        let is_kept = known.is_some()
+            && files::read_optional(&self.layout.blob(digest))
+                .is_ok_and(|kept| kept.as_deref() == Some(bytes));
+        let mut parts = Vec::new();
+        if !is_kept {
+            parts.push(self.stage(self.layout.blob(digest), bytes)?);
         }
-        Ok(())
+        parts.push(self.stage(self.layout.manifest_link(name, digest), &link_bytes)?);
+        let tag_bytes = format!("{digest}\n");
+        let tags = tags
+            .iter()
+            .map(|tag| self.stage(self.layout.tag(name, tag), tag_bytes.as_bytes()))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Nothing is visible yet: a failure costs this push only.
+        let all: Vec<&Staged> = parts.iter().chain(&tags).collect();
+        Staged::sync(&all)
+            .map_err(|error| Error::storage(error, &self.layout.manifest_link(name, digest)))?;
+        for part in parts {
+            self.publish(vec![part])?;
+        }
+        if let Some(subject) = &link.subject {
+            let descriptor = referrer_descriptor(manifest, digest.clone(), link.size);
+            self.referrers
+                .insert(name, subject, &descriptor, link.pushed_at())?;
+        }
+        self.publish(tags)
     }
 
-    fn write_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), Error> {
-        let path = self.layout.tag(name, tag);
-        let dir = path.parent().expect("tags have a folder");
-        self.make_dir(dir)?;
-        self.replaced(
-            files::replace(&path, format!("{digest}\n").as_bytes()),
-            &path,
-        )
+    fn stage(&self, path: PathBuf, bytes: &[u8]) -> Result<Staged, Error> {
+        self.make_dir(path.parent().expect("files have a folder"))?;
+        Staged::write(&path, bytes).map_err(|error| Error::storage(error, &path))
+    }
+
+    /// Gives files of one folder their names, durably.
+    fn publish(&self, staged: Vec<Staged>) -> Result<(), Error> {
+        let Some(dir) = staged.first().map(|first| first.folder().to_owned()) else {
+            return Ok(());
+        };
+        for one in staged {
+            self.durable(one.publish(), &dir)?;
+        }
+        self.durable(files::sync_dir(&dir), &dir)
     }
 
     /// The digest that a tag was pushed under.
@@ -449,8 +476,7 @@ impl Store {
         }
         let manifest = Manifest::parse(&bytes, Some(media_type::IMAGE_INDEX), Opaque::Refuse)
             .context("an index of our own making")?;
-        self.store_manifest(name, &digest, &bytes, &manifest)?;
-        self.write_tag(name, tag, &digest)
+        self.store_manifest(name, &digest, &bytes, &manifest, std::slice::from_ref(tag))
     }
 }
 

@@ -297,6 +297,25 @@ async fn the_index_outlives_a_restart_in_order() {
 }
 
 #[tokio::test]
+async fn a_referrer_pushed_again_keeps_its_place_in_a_rebuilt_index() {
+    let mut lab = Lab::new().await;
+    let subject = lab.image("a", "v1", "layer").await;
+    let one = lab.signature("a", &subject, "one").await;
+    lab.clock.advance(1);
+    let two = lab.signature("a", &subject, "two").await;
+    lab.clock.advance(1);
+    lab.signature("a", &subject, "one").await;
+    let clock = lab.clock.clone();
+    lab.restart(|dir| {
+        let report = registry::fsck(dir, clock, &mut |_| {}).unwrap();
+        assert_eq!(report.faults, []);
+        fs::remove_dir_all(dir.join("index")).unwrap();
+    })
+    .await;
+    assert_eq!(lab.referrers("a", &subject).await, [one, two]);
+}
+
+#[tokio::test]
 async fn a_missing_index_is_built_from_the_manifests() {
     after(|dir| fs::remove_dir_all(dir.join("index")).unwrap()).await;
 }
