@@ -1,13 +1,13 @@
 //! The issuing authority: kept over restarts, taken from files, guarded against public names.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use fulcio::Config;
 use runtime::Service as _;
 use serde_json::json;
 use x509::oid;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, openssl, write};
 
 const EMAIL: &str = "a@example.com";
 
@@ -15,85 +15,29 @@ fn config(text: &str) -> Config {
     serde_json::from_value(json!({"ca": text})).unwrap()
 }
 
-fn openssl(dir: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 /// Root, intermediate and encrypted key as an operator makes them.
 fn operator_files(dir: &Path, organization: &str, usage: &str) -> Config {
-    let root = format!("/O={organization}/CN=operator root");
-    let key = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-384",
-        "-sha384",
-    ];
-    let mut arguments = vec![
-        "req", "-x509", "-days", "400000", "-nodes", "-keyout", "root.key",
-    ];
-    arguments.extend(["-out", "root.pem", "-subj", &root]);
-    arguments.extend(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
-    openssl(dir, &[arguments.as_slice(), &key].concat());
-    let subject = format!("/O={organization}/CN=operator issuer");
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    let arguments = [
-        "req",
-        "-new",
-        "-nodes",
-        "-keyout",
-        "plain.key",
-        "-subj",
-        &subject,
-    ];
-    openssl(
-        dir,
-        &[arguments.as_slice(), &["-out", "issuer.csr"], &key].concat(),
-    );
-    let encrypt = [
-        "pkcs8",
-        "-topk8",
-        "-v2",
-        "aes-256-cbc",
-        "-passout",
-        "pass:open",
-    ];
-    let files = ["-in", "plain.key", "-out", "issuer.key"];
-    openssl(dir, &[encrypt.as_slice(), &files].concat());
+    let run = |command: &str| openssl(dir, &command.split(' ').collect::<Vec<_>>());
+    let organization = organization.replace(' ', "_");
+    run(&format!(
+        "req -x509 -days 400000 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-384 -sha384 -keyout \
+         root.key -out root.pem -subj /O={organization}/CN=operator_root -addext \
+         keyUsage=critical,keyCertSign,cRLSign"
+    ));
+    run(&format!(
+        "req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout plain.key -out \
+         issuer.csr -subj /O={organization}/CN=operator_issuer"
+    ));
+    run("pkcs8 -topk8 -v2 aes-256-cbc -passout pass:open -in plain.key -out issuer.key");
     let extensions = format!(
         "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n\
          subjectKeyIdentifier=hash\n{usage}"
     );
     write(dir, "extensions", &extensions);
-    let sign = [
-        "x509",
-        "-req",
-        "-in",
-        "issuer.csr",
-        "-CA",
-        "root.pem",
-        "-CAkey",
-        "root.key",
-    ];
-    let more = [
-        "-CAcreateserial",
-        "-days",
-        "400000",
-        "-extfile",
-        "extensions",
-        "-out",
-        "issuer.pem",
-    ];
-    openssl(dir, &[sign.as_slice(), &more].concat());
+    run(
+        "x509 -req -in issuer.csr -CA root.pem -CAkey root.key -CAcreateserial -days 400000 -extfile \
+         extensions -out issuer.pem",
+    );
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
     write(
         dir,
@@ -106,12 +50,6 @@ fn operator_files(dir: &Path, organization: &str, usage: &str) -> Config {
         file_ca_key_password: Some("open".to_owned()),
         ..config("file")
     }
-}
-
-fn write(dir: &Path, name: &str, text: &str) {
-    std::fs::File::create(dir.join(name))
-        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-        .unwrap();
 }
 
 /// The refusal of a start, as one line. The clock stands in the validity of what OpenSSL makes now.
@@ -231,7 +169,7 @@ async fn an_operators_chain_with_an_encrypted_key_issues() {
     let trust = lab.service.trust();
     assert_eq!(
         trust.certificate_authorities[0].common_name,
-        "operator root"
+        "operator_root"
     );
 
     let wrong = Config {
@@ -362,4 +300,73 @@ async fn the_trust_repository_is_told_chain_and_url() {
         ("http://localhost:5555", 1)
     );
     assert!(trust.tlogs.is_empty() && trust.ctlogs.is_empty());
+}
+
+#[tokio::test]
+async fn keys_of_the_public_instance_stop_the_start() {
+    let mut lab = Lab::start().await;
+    let public = include_str!("../../../../libs/x509/tests/vectors/public-good-chain.pem");
+    let public = x509::Certificate::from_pem(public)
+        .unwrap()
+        .public_key()
+        .unwrap();
+    let key = crypto::SigningKey::generate(crypto::KeyKind::EcdsaP256).unwrap();
+    let name = |common_name: &str| x509::Name {
+        organization: "LAB".to_owned(),
+        common_name: common_name.to_owned(),
+    };
+    let (start, end) = (
+        lab.context.clock.backdated(),
+        "2027-01-01T00:00:00Z".parse().unwrap(),
+    );
+    let root = x509::AuthorityBuilder::new(name("root"), start, end)
+        .self_signed(&key)
+        .unwrap();
+    let issuer = x509::AuthorityBuilder::new(name("issuer"), start, end)
+        .ext_key_usage(&[oid::EKU_CODE_SIGNING])
+        .issued_by(&root, &key, &public)
+        .unwrap();
+    let chain = format!("{}{}", issuer.to_pem(), root.to_pem());
+    let files = Config {
+        file_ca_cert: Some(write(lab.dir.path(), "chain.pem", &chain)),
+        file_ca_key: Some(write(lab.dir.path(), "key.pem", &key.to_pkcs8_pem())),
+        ..config("file")
+    };
+    let refusal = refusal(&mut lab, files).await;
+    assert!(
+        refusal.contains("has a key of a public Sigstore instance"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn an_unknown_authority_kind_stops_the_start() {
+    for kind in ["kmsca", "tinkca", "pkcs11ca", "googleca", "fileca"] {
+        let refusal = serde_json::from_value::<Config>(json!({"ca": kind})).unwrap_err();
+        assert!(
+            refusal
+                .to_string()
+                .contains("expected one of `ephemeral`, `file`, `generated`")
+        );
+    }
+    assert!(serde_json::from_value::<Config>(json!({"unheard-of": 1})).is_err());
+}
+
+#[tokio::test]
+async fn figures_count_certificates() {
+    let lab = Lab::start().await;
+    for want in [0.0, 1.0, 2.0] {
+        let figures = lab.service.figures();
+        assert_eq!(
+            (figures[0].name, figures[0].value),
+            ("fulcio_new_certs", want)
+        );
+        lab.sign(&lab.issuer.email_token("x"), EMAIL)
+            .await
+            .bad_token();
+        assert_eq!(
+            lab.sign(&lab.issuer.email_token(EMAIL), EMAIL).await.status,
+            200
+        );
+    }
 }

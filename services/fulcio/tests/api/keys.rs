@@ -1,32 +1,16 @@
 //! Client keys and requests of every kind, made by OpenSSL.
 
-use std::{path::Path, process::Command};
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{Answer, Lab};
+use crate::lab::{Answer, Lab, openssl, write};
 
 const NAME: &str = "a@example.com";
 const SIGNATURE: &str = "The signature supplied in the request could not be verified";
 const INSECURE: &str = "The public key supplied in the request is insecure";
 const KEY: &str = "The public key supplied in the request could not be parsed";
 const CSR: &str = "The certificate signing request could not be parsed";
-
-fn openssl(dir: &Path, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.stdout
-}
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
@@ -38,9 +22,7 @@ fn key(genpkey: &[&str]) -> TempDir {
     let mut arguments = vec!["genpkey", "-out", "key.pem"];
     arguments.extend(genpkey);
     openssl(dir.path(), &arguments);
-    std::fs::File::create(dir.path().join("name"))
-        .and_then(|mut file| std::io::Write::write_all(&mut file, NAME.as_bytes()))
-        .unwrap();
+    write(dir.path(), "name", NAME);
     dir
 }
 

@@ -59,17 +59,27 @@ impl Issuer {
             discovery: Mutex::new(json!({})),
             location: Mutex::new(String::new()),
         });
-        let router = Router::new()
-            .fallback(documents)
-            .with_state(Arc::clone(&issuer));
+        let router = issuer.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         issuer
+    }
+
+    /// Its documents, for another listener.
+    pub(crate) fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .fallback(documents)
+            .with_state(Arc::clone(self))
     }
 
     /// The key id that tokens and key set agree on.
     pub(crate) fn key_id(&self) -> String {
         let id = self.key.lock().unwrap().public_key().key_id();
         URL_SAFE_NO_PAD.encode(&id[..8])
+    }
+
+    /// The key as it is now, whatever becomes of it.
+    pub(crate) fn key_copy(&self) -> SigningKey {
+        SigningKey::from_pkcs8_der(self.key.lock().unwrap().to_pkcs8_der()).unwrap()
     }
 
     /// A token of these claims, signed as RS256 with a key id.
@@ -393,4 +403,25 @@ pub(crate) fn public_key_request(key: &SigningKey, name: &str) -> Value {
         "publicKey": {"algorithm": "ECDSA", "content": key.public_key().to_pem()},
         "proofOfPossession": STANDARD.encode(key.sign(name.as_bytes()).unwrap()),
     }})
+}
+
+/// Writes a file of a test.
+pub(crate) fn write(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = dir.join(name);
+    std::fs::File::create(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+        .unwrap();
+    path
+}
+
+/// What OpenSSL prints when it succeeds, as it must.
+pub(crate) fn openssl(dir: &Path, arguments: &[&str]) -> Vec<u8> {
+    let mut command = std::process::Command::new("openssl");
+    let output = command.args(arguments).current_dir(dir).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
 }

@@ -6,7 +6,7 @@ use crypto::{KeyKind, SigningKey};
 use fulcio::Config;
 use serde_json::json;
 
-use crate::lab::{Lab, NOW, jws};
+use crate::lab::{Lab, NOW, jws, write};
 
 const EMAIL: &str = "a@example.com";
 
@@ -26,7 +26,7 @@ async fn tokens_that_break_one_rule_are_refused_with_the_same_words() {
     let crit = json!({"alg": "RS256", "kid": issuer.key_id(), "crit": ["b64"]});
     let hs256 = json!({"alg": "HS256", "kid": issuer.key_id()});
     let es256 = json!({"alg": "ES256", "kid": issuer.key_id()});
-    let own_key = issuer.key.lock().unwrap();
+    let own_key = issuer.key_copy();
     let unsigned = jws(&json!({"alg": "none"}), &claims, &own_key);
     let forged = [
         jws(&header, &claims, &other_key),
@@ -43,7 +43,6 @@ async fn tokens_that_break_one_rule_are_refused_with_the_same_words() {
         format!("{}.x", jws(&header, &claims, &own_key)),
         jws(&header, &json!([1]), &own_key),
     ];
-    drop(own_key);
     let mut bad = vec![
         with("aud", json!("other")),
         with("aud", json!(["other", 1])),
@@ -329,4 +328,91 @@ async fn a_configured_public_issuer_stops_the_start() {
     );
     config.impersonate_issuers = vec![url.to_owned()];
     open(config).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_https_issuer_is_trusted_by_its_own_certificate_alone() {
+    use runtime::{Clock, Context, Endpoint, tls};
+    let mut lab = Lab::start().await;
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let url = format!("https://localhost:{}", endpoint.address().port());
+    // TLS is judged by the machine's time.
+    let dir = lab.dir.path().join("tls");
+    runtime::files::create_dirs(&dir).unwrap();
+    let context = Context {
+        clock: Clock::system(),
+        dir,
+        ..lab.context.clone()
+    };
+    let identity = tls::server(&context, &["localhost".to_owned()]).unwrap();
+    let stop = context.tasks.stopping().clone();
+    tokio::spawn(endpoint.serve(lab.issuer.router(), Some(identity.config), stop));
+    *lab.issuer.discovery.lock().unwrap() =
+        json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
+    let claims = json!({"email": EMAIL, "email_verified": true, "iss": url});
+    let token = lab.issuer.token("", &claims);
+    for (ca_cert, status) in [(identity.authority_pem.as_str(), 200), ("", 400)] {
+        let issuer =
+            json!({"IssuerURL": url, "ClientID": "sigstore", "Type": "email", "CACert": ca_cert});
+        let issuers = json!({"OIDCIssuers": {url.as_str(): issuer}});
+        let path = write(lab.dir.path(), "issuers.json", &issuers.to_string());
+        lab.reopen(Config {
+            issuers_file: Some(path),
+            ..Config::default()
+        })
+        .await
+        .unwrap();
+        assert_eq!(lab.sign(&token, EMAIL).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_token_was_refused_only_if_asked() {
+    use std::sync::{Arc, Mutex};
+    for asked in [false, true] {
+        let lab = Lab::with(|_, _| Config {
+            log_token_rejections: asked,
+            ..Config::default()
+        })
+        .await;
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let log = tracing_subscriber::fmt()
+            .with_writer(Log(Arc::clone(&written)))
+            .finish();
+        let _logging = tracing::subscriber::set_default(log);
+        let token = lab
+            .issuer
+            .sign(&lab.issuer.claims("", &json!({"aud": "other"})));
+        let answer = lab.sign(&token, EMAIL).await;
+        answer.bad_token();
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let reason = r#"oidc: expected audience "sigstore" got ["other"]"#;
+        assert_eq!(text.contains(reason), asked, "{text}");
+        assert!(!text.contains(&token));
+    }
+}
+
+/// Keeps what is logged.
+#[derive(Clone)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
