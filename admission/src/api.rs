@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::manifests::Installation;
 use crate::policy::{
     ClusterImagePolicy, Document, Limits, convert, decode_strictly, default_policy,
     default_trust_root, patch, validate,
@@ -34,6 +35,7 @@ pub(crate) fn admin(service: Arc<Service>) -> Router {
         .route("/policies", get(policies))
         .route("/policies/reload", post(reload))
         .route("/ca.pem", get(authority))
+        .route("/manifests", get(manifests))
         .with_state(service)
 }
 
@@ -377,4 +379,35 @@ async fn reload(State(service): State<Arc<Service>>) -> Response {
 async fn authority(State(service): State<Arc<Service>>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/x-pem-file")];
     (headers, service.authority_pem().to_owned()).into_response()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct ManifestsQuery {
+    namespace: Option<String>,
+    image: Option<String>,
+    url: Option<String>,
+    fail_open: bool,
+    opt_in: bool,
+}
+
+/// Admin: the objects that install this webhook. Without an image they name it by URL, its own unless
+/// another is given, and carry its authority.
+async fn manifests(
+    State(service): State<Arc<Service>>,
+    Query(query): Query<ManifestsQuery>,
+) -> Result<Response, Error> {
+    let outside = query.image.is_none();
+    let installation = Installation {
+        namespace: query
+            .namespace
+            .unwrap_or_else(|| service.system_namespace().to_owned()),
+        url: outside.then(|| query.url.unwrap_or_else(|| service.own_url())),
+        authority_pem: outside.then(|| service.authority_pem().to_owned()),
+        image: query.image,
+        fail_open: query.fail_open,
+        opt_in: query.opt_in,
+    };
+    let yaml = installation.to_yaml().map_err(anyhow::Error::from)?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml).into_response())
 }

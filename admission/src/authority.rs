@@ -300,11 +300,11 @@ async fn find(
         .map(|source| source.signature_pull_secrets.as_slice())
         .unwrap_or_default();
     let keychain = if secrets.is_empty() {
-        evaluation.keychain()
+        evaluation.keychain().await?
     } else {
         let mut keychain = Keychain::default();
         for secret in secrets {
-            keychain.add(evaluation.pull_secret(&secret.name)?);
+            keychain.add(&evaluation.pull_secret(&secret.name).await?);
         }
         keychain
     };

@@ -35,6 +35,11 @@ pub struct Config {
     /// Directory of YAML or JSON files with ClusterImagePolicy, TrustRoot, Secret and ConfigMap objects.
     /// Watched. By default `policies` in the service's own directory.
     pub policies: Option<PathBuf>,
+    /// Take policies, TrustRoots, secrets and configuration maps from the cluster that this file leads to,
+    /// instead of the directory.
+    pub kubeconfig: Option<PathBuf>,
+    /// The same for the cluster that the webhook runs in.
+    pub in_cluster: bool,
     /// Seconds between two looks at that directory.
     pub policies_poll_secs: u64,
     /// What happens to an image that no policy is about; the ConfigMap `config-policy-controller` wins.
@@ -68,6 +73,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             policies: None,
+            kubeconfig: None,
+            in_cluster: false,
             policies_poll_secs: 1,
             no_match_policy: NoMatchPolicy::default(),
             fail_on_empty_authorities: true,
@@ -82,5 +89,13 @@ impl Default for Config {
             system_namespace: "cosign-system".to_owned(),
             tls_names: Vec::new(),
         }
+    }
+}
+
+impl Config {
+    /// Whether objects come from a cluster.
+    #[must_use]
+    pub const fn uses_cluster(&self) -> bool {
+        self.in_cluster || self.kubeconfig.is_some()
     }
 }

@@ -47,26 +47,47 @@ impl Evaluation<'_> {
     }
 
     /// The logins of the Pod's `imagePullSecrets`; those that are missing are passed over.
-    pub(crate) fn keychain(&self) -> Keychain {
+    ///
+    /// # Errors
+    /// What the API server answered, when the secrets are in a cluster.
+    pub(crate) async fn keychain(&self) -> Result<Keychain, String> {
         let mut keychain = Keychain::default();
-        for name in &self.workload.pull_secrets {
-            if let Ok(config) = self.pull_secret(name) {
-                keychain.add(config);
+        let mut names = self.workload.pull_secrets.clone();
+        if let Some(cluster) = self.service.cluster() {
+            let account = &self.workload.service_account;
+            names.extend(cluster.account_secrets(self.namespace, account).await?);
+        }
+        for name in &names {
+            if let Some(config) = self.find_secret(name).await? {
+                keychain.add(&config);
             }
         }
-        keychain
+        Ok(keychain)
+    }
+
+    async fn find_secret(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        let entry = ".dockerconfigjson";
+        if let Some(known) = self.objects.secret(self.namespace, name, entry) {
+            return Ok(Some(known.to_vec()));
+        }
+        match self.service.cluster() {
+            Some(cluster) => cluster.secret(self.namespace, name, entry).await,
+            None => Ok(None),
+        }
     }
 
     /// The Docker configuration of a secret in the workload's namespace.
-    pub(crate) fn pull_secret(&self, name: &str) -> Result<&[u8], String> {
-        self.objects
-            .secret(self.namespace, name, ".dockerconfigjson")
-            .ok_or_else(|| {
-                format!(
-                    "secret {name:?} not found in namespace {:?}",
-                    self.namespace
-                )
-            })
+    ///
+    /// # Errors
+    /// That it is not there.
+    pub(crate) async fn pull_secret(&self, name: &str) -> Result<Vec<u8>, String> {
+        let found = self.find_secret(name).await?;
+        found.ok_or_else(|| {
+            format!(
+                "secret {name:?} not found in namespace {:?}",
+                self.namespace
+            )
+        })
     }
 
     /// Decides all images; errors are merged over the places where the same image is used.
@@ -182,8 +203,12 @@ impl Evaluation<'_> {
             authorities: Vec::new(),
             error: String::new(),
         };
-        // Divergence: upstream admits what a policy without authorities matches.
-        if policy.authorities.is_empty() {
+        if let Some(broken) = &policy.broken {
+            // Divergence: upstream drops such a policy, and what it matched is admitted or not by
+            // no-match-policy.
+            decision.error = format!("the policy cannot be evaluated: {broken}");
+        } else if policy.authorities.is_empty() {
+            // Divergence: upstream admits what a policy without authorities matches.
             "the policy has no authorities".clone_into(&mut decision.error);
         }
         if decision.passed

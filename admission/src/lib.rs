@@ -2,11 +2,13 @@
 
 mod api;
 mod authority;
+mod cluster;
 mod config;
 mod decision;
 mod discovery;
 mod error;
 mod field_error;
+pub mod manifests;
 mod policy;
 mod record;
 mod registry;

@@ -1,7 +1,7 @@
 //! The webhook's state and operations, without HTTP.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use runtime::tls::ServerTls;
 use runtime::{Context, Figure, FigureKind, Listener};
 use serde_json::Value;
 
+use crate::cluster::Cluster;
 use crate::config::{Config, PolicyCombination};
 use crate::decision::Evaluation;
 use crate::field_error::{FieldErrors, Level};
@@ -36,7 +37,11 @@ pub struct Service {
     /// What was last read there.
     seen: tokio::sync::Mutex<Vec<store::Origin>>,
     objects: RwLock<Arc<Objects>>,
-    /// Why the objects on disk are not in force, when they are not.
+    /// The cluster that objects come from, instead of the directory.
+    cluster: Option<Arc<Cluster>>,
+    /// Whether objects are known at all.
+    synced: AtomicBool,
+    /// Why some or all objects are not in force, when they are not.
     problem: RwLock<Option<String>>,
     decisions: Ring,
     tls: ServerTls,
@@ -67,6 +72,10 @@ impl Service {
         self.config.policy_combination
     }
 
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_deref()
+    }
+
     pub(crate) const fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -80,6 +89,11 @@ impl Service {
         self.trust
             .get(name, objects, self.context.clock.now())
             .await
+    }
+
+    /// Where this webhook is.
+    pub(crate) fn own_url(&self) -> String {
+        self.context.urls.text("admission", "https")
     }
 
     pub(crate) fn authority_pem(&self) -> &str {
@@ -97,6 +111,10 @@ impl Service {
 
     /// Decides about a workload, within the time that a decision may take.
     pub(crate) async fn decide(&self, request: &Request, workload: &Workload) -> Answer {
+        if !self.synced.load(Ordering::Acquire) {
+            let message = "validation failed: the policies of the cluster are not known yet";
+            return Answer::denied(message.to_owned());
+        }
         let objects = self.objects();
         let namespace = namespace(request, workload);
         let evaluation = Evaluation {
@@ -161,7 +179,13 @@ impl Service {
             workload,
             namespace: &namespace,
         };
-        let keychain = evaluation.keychain();
+        let keychain = match evaluation.keychain().await {
+            Ok(keychain) => keychain,
+            Err(error) => {
+                tracing::debug!("tags are not resolved: {error}");
+                return Vec::new();
+            }
+        };
         let limit = Duration::from_secs(self.config.decision_secs);
         let resolved = workload.images.iter().map(|used| async {
             let reference: ImageReference = used.image.parse().ok()?;
@@ -195,7 +219,7 @@ impl Service {
         evaluation: &Evaluation<'_>,
         reference: &ImageReference,
     ) -> Result<Value, String> {
-        let keychain = evaluation.keychain();
+        let keychain = evaluation.keychain().await?;
         let repository = Repository::of(reference, &keychain).map_err(|error| error.to_string())?;
         let missing = || format!("MANIFEST_UNKNOWN: manifest unknown: {reference}");
         let digest = reference.digest().ok_or_else(missing)?.to_string();
@@ -251,7 +275,7 @@ impl Service {
                 return problem.clone().map_or(Ok(()), Err);
             }
             Ok(documents) => {
-                let loaded = Objects::compile(&documents, &self.config);
+                let loaded = Objects::compile_all(&documents, &self.config);
                 *seen = documents;
                 loaded.map_err(anyhow::Error::from)
             }
@@ -276,6 +300,24 @@ impl Service {
         }
     }
 
+    /// Puts the objects of the cluster in force. What cannot be used denies.
+    fn apply(&self, documents: &[store::Origin]) {
+        let objects = Objects::compile(documents, &self.config);
+        let problems: Vec<String> = objects
+            .problems
+            .iter()
+            .map(|problem| format!("{problem}"))
+            .collect();
+        for problem in &problems {
+            tracing::error!("cannot be used, and denies: {problem}");
+        }
+        tracing::info!(policies = objects.policies.len(), "policies are in force");
+        *self.objects.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(objects);
+        *self.problem.write().unwrap_or_else(PoisonError::into_inner) =
+            (!problems.is_empty()).then(|| problems.join("\n"));
+        self.synced.store(true, Ordering::Release);
+    }
+
     async fn watch(self: Arc<Self>) {
         let period = Duration::from_secs(self.config.policies_poll_secs.max(1));
         let mut ticks = tokio::time::interval(period);
@@ -298,12 +340,20 @@ impl runtime::Service for Service {
             .policies
             .clone()
             .unwrap_or_else(|| context.dir.join("policies"));
-        if config.policies.is_none() {
+        if config.policies.is_none() && !config.uses_cluster() {
             runtime::files::create_dirs(&dir)
                 .with_context(|| format!("cannot make {}", dir.display()))?;
         }
-        let documents = read(&dir).await?;
-        let objects = Objects::compile(&documents, &config)?;
+        let cluster = Cluster::connect(&config).await?.map(Arc::new);
+        let documents = match &cluster {
+            Some(_) => Vec::new(),
+            None => read(&dir).await?,
+        };
+        let objects = match &cluster {
+            // Nothing is known yet, and nothing is decided before it is.
+            Some(_) => Objects::default(),
+            None => Objects::compile_all(&documents, &config)?,
+        };
         let registry = Registry::new(config.registry_ca.as_deref())?;
         let trust = TrustStore::new(&config, &context);
         let tls = runtime::tls::server(&context, &tls_names(&config, &context))?;
@@ -313,6 +363,8 @@ impl runtime::Service for Service {
             seen: tokio::sync::Mutex::new(documents),
             objects: RwLock::new(Arc::new(objects)),
             problem: RwLock::new(None),
+            synced: AtomicBool::new(cluster.is_none()),
+            cluster,
             counts: Counts::default(),
             registry,
             trust,
@@ -320,7 +372,16 @@ impl runtime::Service for Service {
             context: context.clone(),
             tls,
         });
-        context.tasks.spawn(Arc::clone(&service).watch());
+        match &service.cluster {
+            Some(cluster) => {
+                let follower = Arc::clone(&service);
+                let apply = move |documents: Vec<store::Origin>| follower.apply(&documents);
+                context.tasks.spawn(Arc::clone(cluster).follow(apply));
+                let pem = service.tls.authority_pem.clone();
+                context.tasks.spawn(Arc::clone(cluster).keep_authority(pem));
+            }
+            None => context.tasks.spawn(Arc::clone(&service).watch()),
+        }
         Ok(service)
     }
 
@@ -330,6 +391,14 @@ impl runtime::Service for Service {
 
     fn admin(self: Arc<Self>) -> axum::Router {
         crate::api::admin(self)
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        if self.synced.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err("the policies of the cluster are not known yet".to_owned())
+        }
     }
 
     fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {

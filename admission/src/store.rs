@@ -75,6 +75,8 @@ pub(crate) struct CompiledPolicy {
     pub(crate) globs: Vec<Glob>,
     pub(crate) authorities: Vec<CompiledAuthority>,
     pub(crate) expression: Option<Rego>,
+    /// Why it cannot be evaluated; it denies what it matches then.
+    pub(crate) broken: Option<String>,
 }
 
 impl CompiledPolicy {
@@ -95,43 +97,81 @@ pub(crate) struct Objects {
     pub(crate) trust_roots: BTreeMap<String, trust_root::Spec>,
     pub(crate) no_match_policy: NoMatchPolicy,
     pub(crate) authorities_required: bool,
+    /// What could not be used, and why.
+    pub(crate) problems: Vec<StoreError>,
     secrets: BTreeMap<(String, String), BTreeMap<String, Vec<u8>>>,
     config_maps: BTreeMap<(String, String), BTreeMap<String, String>>,
 }
 
 impl Objects {
-    /// Compiles `documents`; later ones of the same kind and name replace earlier ones.
-    ///
-    /// # Errors
-    /// [`StoreError::Object`] for the first object that upstream's webhook would refuse, or that refers to
-    /// something that is not there.
-    pub(crate) fn compile(documents: &[Origin], config: &Config) -> Result<Self, StoreError> {
+    /// Compiles `documents`; later ones of the same kind and name replace earlier ones. An object that
+    /// upstream's webhook would refuse, or that refers to something that is not there, is noted in
+    /// `problems`; such a policy denies what it matches.
+    pub(crate) fn compile(documents: &[Origin], config: &Config) -> Self {
         let mut objects = Self {
             no_match_policy: config.no_match_policy,
             authorities_required: config.fail_on_empty_authorities,
             ..Self::default()
         };
-        let kind = |origin: &Origin| text(&origin.object, "/kind");
+        let is_policy = |origin: &&Origin| text(&origin.object, "/kind") == "ClusterImagePolicy";
         // What policies refer to comes first.
-        for origin in documents {
-            let read = match kind(origin).as_str() {
-                "Secret" => objects.add_secret(&origin.object),
-                "ConfigMap" => objects.add_config_map(&origin.object, config),
-                "TrustRoot" => objects.add_trust_root(&origin.object),
-                _ => Ok(()),
-            };
-            read.map_err(|reason| failed(origin, reason))?;
-        }
-        for origin in documents {
-            let read = match kind(origin).as_str() {
-                "ClusterImagePolicy" => objects.add_policy(&origin.object, config),
-                "Secret" | "ConfigMap" | "TrustRoot" => Ok(()),
+        let (policies, others): (Vec<_>, Vec<_>) = documents.iter().partition(is_policy);
+        for origin in others.into_iter().chain(policies) {
+            let object = &origin.object;
+            let read = match text(object, "/kind").as_str() {
+                "ClusterImagePolicy" => objects.add_policy(object, config),
+                "ConfigMap" => objects.add_config_map(object, config),
+                "Secret" => objects.add_secret(object),
+                "TrustRoot" => objects.add_trust_root(object),
                 other => Err(format!("kind {other:?} is not read here")),
             };
-            read.map_err(|reason| failed(origin, reason))?;
+            if let Err(reason) = read {
+                objects.problems.push(failed(origin, reason));
+            }
         }
-        objects.add_inlined_policies(config)?;
-        Ok(objects)
+        objects.add_inlined_policies(config);
+        objects
+    }
+
+    /// As [`Self::compile`], but nothing may be wrong.
+    ///
+    /// # Errors
+    /// The first problem.
+    pub(crate) fn compile_all(documents: &[Origin], config: &Config) -> Result<Self, StoreError> {
+        let mut objects = Self::compile(documents, config);
+        if objects.problems.is_empty() {
+            Ok(objects)
+        } else {
+            Err(objects.problems.swap_remove(0))
+        }
+    }
+
+    /// Puts a policy that cannot be evaluated where it denies: what its globs match, or everything when
+    /// they cannot be read.
+    fn add_broken(&mut self, name: &str, object: &Value, reason: String) -> String {
+        let images = object.pointer("/spec/images").and_then(Value::as_array);
+        let globs = images.map(|images| {
+            let glob = |image: &Value| {
+                image
+                    .get("glob")
+                    .and_then(Value::as_str)
+                    .and_then(|glob| Glob::new(glob).ok())
+            };
+            images
+                .iter()
+                .map(|image| glob(image).unwrap_or_else(Glob::everything))
+                .collect()
+        });
+        let policy = CompiledPolicy {
+            name: name.to_owned(),
+            spec: crate::policy::Spec::default(),
+            globs: globs.unwrap_or_else(|| vec![Glob::everything()]),
+            authorities: Vec::new(),
+            expression: None,
+            broken: Some(reason.clone()),
+        };
+        self.policies.insert(name.to_owned(), policy);
+        reason
     }
 
     fn add_secret(&mut self, object: &Value) -> Result<(), String> {
@@ -198,11 +238,27 @@ impl Objects {
     }
 
     fn add_policy(&mut self, object: &Value, config: &Config) -> Result<(), String> {
-        let mut policy: ClusterImagePolicy = decode_strictly(object)?;
-        default_policy(&mut policy);
-        if policy.name().is_empty() {
+        let name = text(object, "/metadata/name");
+        if name.is_empty() {
             return Err("missing field(s): metadata.name".to_owned());
         }
+        match self.read_policy(&name, object, config) {
+            Ok(policy) => {
+                self.policies.insert(name, policy);
+                Ok(())
+            }
+            Err(reason) => Err(self.add_broken(&name, object, reason)),
+        }
+    }
+
+    fn read_policy(
+        &self,
+        name: &str,
+        object: &Value,
+        config: &Config,
+    ) -> Result<CompiledPolicy, String> {
+        let mut policy: ClusterImagePolicy = decode_strictly(object)?;
+        default_policy(&mut policy);
         let limits = Limits {
             authorities_required: self.authorities_required,
             system_namespace: &config.system_namespace,
@@ -210,40 +266,50 @@ impl Objects {
         validate(&policy.spec, limits)
             .denial()
             .map_or(Ok(()), Err)?;
-        let name = policy.name().to_owned();
-        let compiled = self.compile_policy(name.clone(), policy.spec, config)?;
-        self.policies.insert(name, compiled);
-        Ok(())
+        self.compile_policy(name.to_owned(), policy.spec, config)
     }
 
     /// Policies in the form that upstream's controller inlines them into a ConfigMap.
-    fn add_inlined_policies(&mut self, config: &Config) -> Result<(), StoreError> {
+    fn add_inlined_policies(&mut self, config: &Config) {
         let place = (
             config.system_namespace.clone(),
             "config-image-policies".to_owned(),
         );
         let Some(entries) = self.config_maps.get(&place).cloned() else {
-            return Ok(());
+            return;
         };
         for (name, value) in entries.into_iter().filter(|(name, _)| name != "_example") {
-            let failed = |reason: String| StoreError::Object {
-                origin: "config-image-policies".to_owned(),
-                kind: "ClusterImagePolicy".to_owned(),
-                name: name.clone(),
-                reason: format!("failed to parse the entry {name:?} : {value:?} : {reason}"),
-            };
-            let mut spec: Value =
-                serde_saphyr::from_str(&value).map_err(|error| failed(error.to_string()))?;
-            inlined_attestations(&mut spec);
-            let wrapped = serde_json::json!({"metadata": {"name": name}, "spec": spec});
-            let mut policy: ClusterImagePolicy = decode_leniently(&wrapped).map_err(failed)?;
-            default_policy(&mut policy);
-            let compiled = self
-                .compile_policy(name.clone(), policy.spec, config)
-                .map_err(failed)?;
-            self.policies.insert(name, compiled);
+            match self.read_inlined(&name, &value, config) {
+                Ok(policy) => {
+                    self.policies.insert(name, policy);
+                }
+                Err(reason) => {
+                    let reason =
+                        format!("failed to parse the entry {name:?} : {value:?} : {reason}");
+                    let reason = self.add_broken(&name, &Value::Null, reason);
+                    self.problems.push(StoreError::Object {
+                        origin: "config-image-policies".to_owned(),
+                        kind: "ClusterImagePolicy".to_owned(),
+                        name,
+                        reason,
+                    });
+                }
+            }
         }
-        Ok(())
+    }
+
+    fn read_inlined(
+        &self,
+        name: &str,
+        value: &str,
+        config: &Config,
+    ) -> Result<CompiledPolicy, String> {
+        let mut spec: Value = serde_saphyr::from_str(value).map_err(|error| error.to_string())?;
+        inlined_attestations(&mut spec);
+        let wrapped = serde_json::json!({"metadata": {"name": name}, "spec": spec});
+        let mut policy: ClusterImagePolicy = decode_leniently(&wrapped)?;
+        default_policy(&mut policy);
+        self.compile_policy(name.to_owned(), policy.spec, config)
     }
 
     fn compile_policy(
@@ -274,6 +340,7 @@ impl Objects {
             globs,
             authorities,
             expression,
+            broken: None,
         })
     }
 

@@ -106,6 +106,8 @@ pub(crate) struct Workload {
     pub(crate) labels: BTreeMap<String, String>,
     /// Names in the Pod spec's `imagePullSecrets`.
     pub(crate) pull_secrets: Vec<String>,
+    /// The Pod spec's service account.
+    pub(crate) service_account: String,
 }
 
 impl Workload {
@@ -143,12 +145,19 @@ impl Workload {
         }
         let mut images = Vec::new();
         let mut pull_secrets = Vec::new();
+        let mut service_account = "default".to_owned();
         if let Some(spec) = pod_spec {
             images = image_uses(spec, &path)?;
             pull_secrets = list(spec, "imagePullSecrets", &path, "LocalObjectReference")?
                 .iter()
                 .filter_map(|secret| secret.get("name")?.as_str().map(str::to_owned))
                 .collect();
+            let account = ["serviceAccountName", "serviceAccount"]
+                .iter()
+                .find_map(|name| spec.get(name)?.as_str().filter(|name| !name.is_empty()));
+            if let Some(account) = account {
+                account.clone_into(&mut service_account);
+            }
         }
         Ok(Self {
             kind,
@@ -156,6 +165,7 @@ impl Workload {
             images,
             labels,
             pull_secrets,
+            service_account,
         })
     }
 
