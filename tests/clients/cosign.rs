@@ -302,3 +302,150 @@ fn services_in_programs_of_their_own_sign_and_verify() {
     sign(&scene, &image);
     let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
 }
+
+#[test]
+fn signatures_made_at_once_are_all_kept() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    let emails: Vec<_> = (0..8)
+        .map(|number| format!("signer-{number}@lab.example"))
+        .collect();
+    std::thread::scope(|scope| {
+        for email in &emails {
+            let (scene, image) = (&scene, &image);
+            scope.spawn(move || {
+                let token = scene.token_with(&format!("email={email}"));
+                let flags = ["sign", "--yes", "--identity-token", &token, image];
+                let _ = scene.run("cosign", &flags).succeeds();
+            });
+        }
+    });
+    assert_eq!(scene.bundle_of(&image).1, emails.len());
+    for email in &emails {
+        let _ = verify(&scene, &image, email, &scene.issuer()).succeeds();
+    }
+}
+
+/// The public instances' roots are found where sigstore-python ships them.
+#[test]
+fn the_public_instances_roots_refuse_a_labs_signature() {
+    let scene = Scene::initialized();
+    let blob = scene
+        .home
+        .write("blob.txt", "hello\n")
+        .display()
+        .to_string();
+    let token = scene.token();
+    let sign = [
+        "sign-blob",
+        "--yes",
+        "--identity-token",
+        &token,
+        "--bundle",
+        "b.json",
+        &blob,
+    ];
+    let _ = scene.run("cosign", &sign).succeeds();
+    let identity = format!("--certificate-identity={EMAIL}");
+    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
+    let python = tests::client("sigstore").program;
+    let venv = python
+        .ancestors()
+        .nth(2)
+        .expect("a virtual environment")
+        .display()
+        .to_string();
+    let find = tests::Client {
+        name: "find".into(),
+        program: "find".into(),
+        variables: vec![],
+    };
+    let store = scene.home.run(
+        &find,
+        &[&venv, "-path", "*/_store/*", "-name", "trusted_root.json"],
+    );
+    let roots = store.succeeds().text();
+    assert_eq!(roots.lines().count(), 2, "production and staging: {roots}");
+    for root in roots.lines() {
+        let flags = [
+            "verify-blob",
+            "--trusted-root",
+            root,
+            "--bundle",
+            "b.json",
+            &identity,
+            &issuer,
+        ];
+        let refused = scene.run("cosign", &[&flags[..], &[&blob]].concat());
+        assert!(!refused.is_success(), "{root} verified a lab's signature");
+    }
+}
+
+#[test]
+fn openssl_builds_the_chain_of_a_signing_certificate() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let (bundle, _) = scene.bundle_of(&image);
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let leaf = text(&bundle["verificationMaterial"]["certificate"]["rawBytes"]);
+    scene.home.write(
+        "leaf.pem",
+        crypto::to_pem("CERTIFICATE", &STANDARD.decode(leaf).unwrap()),
+    );
+    let bundle = scene.json(&format!(
+        "{}/api/v2/trustBundle",
+        scene.siglab.url("fulcio", "http")
+    ));
+    let chain: Vec<_> = bundle["chains"][0]["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(text)
+        .collect();
+    scene.home.write("root.pem", chain.last().unwrap());
+    scene.home.write("chain.pem", chain.join("\n"));
+    let verify = [
+        "verify",
+        "-x509_strict",
+        "-CAfile",
+        "root.pem",
+        "-untrusted",
+        "chain.pem",
+    ];
+    let _ = scene
+        .run("openssl", &[&verify[..], &["leaf.pem"]].concat())
+        .succeeds();
+    let shown = scene
+        .run("openssl", &["x509", "-in", "leaf.pem", "-noout", "-text"])
+        .succeeds();
+    let shown = shown
+        .says("Code Signing")
+        .says("CT Precertificate SCTs")
+        .text();
+    assert!(shown.contains(&format!("email:{EMAIL}")), "{shown}");
+}
+
+#[test]
+fn copies_trees_and_downloads_carry_the_signatures() {
+    let scene = Scene::initialized();
+    let image = scene.image("app", "one");
+    sign(&scene, &image);
+    let _ = scene
+        .run("cosign", &["tree", &image])
+        .succeeds()
+        .says("artifacts via OCI referrer");
+    let copy = format!("{}/copy:v1", scene.siglab.registry());
+    let flags = [
+        "copy",
+        "--recursive",
+        "--from-plain-http",
+        "--to-plain-http",
+        &image,
+        &copy,
+    ];
+    let _ = scene.run("oras", &flags).succeeds();
+    let (_, digest) = split(&image);
+    let copied = format!("{}/copy@{digest}", scene.siglab.registry());
+    let _ = verify(&scene, &copied, EMAIL, &scene.issuer()).succeeds();
+}

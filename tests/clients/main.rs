@@ -4,6 +4,7 @@
 mod admission;
 mod cosign;
 mod grpc;
+mod interactive;
 mod legacy;
 mod registry;
 mod rekor;

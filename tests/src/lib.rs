@@ -12,4 +12,4 @@ mod world;
 pub use clients::{Client, client};
 pub use lab::{Lab, Log};
 pub use program::Siglab;
-pub use run::{Outcome, Sandbox};
+pub use run::{Outcome, Sandbox, Started};

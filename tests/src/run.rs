@@ -1,11 +1,16 @@
 //! Runs foreign programs: own home, no credentials, no proxy that answers, and a transcript for failures.
 
 use std::{
+    cell::RefCell,
     ffi::OsStr,
     fmt::Write as _,
     fs,
+    io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -79,12 +84,22 @@ impl Sandbox {
     /// # Panics
     /// When it cannot be started.
     pub fn run<A: AsRef<OsStr>>(&self, client: &Client, arguments: &[A]) -> Outcome {
+        self.start(client, arguments).end()
+    }
+
+    /// Starts a client.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start<A: AsRef<OsStr>>(&self, client: &Client, arguments: &[A]) -> Started {
         let mut command = self.command(&client.program);
         command
             .args(arguments)
-            .envs(client.variables.iter().map(|(name, value)| (name, value)));
-        let output = command
-            .output()
+            .envs(client.variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", client.name));
         let mut line = client.name.clone();
         for argument in arguments {
@@ -97,11 +112,16 @@ impl Sandbox {
             };
             let _ = write!(line, " {shown}");
         }
-        Outcome {
+        let (sender, pieces) = mpsc::channel();
+        let stdout = child.stdout.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("it is piped");
+        pass_on(stdout, true, sender.clone());
+        pass_on(stderr, false, sender);
+        Started {
             line,
-            code: output.status.code(),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            child,
+            pieces,
+            seen: RefCell::default(),
         }
     }
 
@@ -134,6 +154,86 @@ impl Sandbox {
         }
         command.env("no_proxy", "localhost,127.0.0.1");
         command
+    }
+}
+
+/// A line, with its end, of standard output or else of standard error.
+type Piece = (bool, Vec<u8>);
+
+/// Sends lines on until the stream or the test ends.
+fn pass_on(stream: impl Read + Send + 'static, is_output: bool, to: mpsc::Sender<Piece>) {
+    let mut stream = BufReader::new(stream);
+    thread::spawn(move || {
+        loop {
+            let mut line = Vec::new();
+            let read = stream.read_until(b'\n', &mut line);
+            if read.is_err() || line.is_empty() || to.send((is_output, line)).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// A client that runs.
+#[derive(Debug)]
+pub struct Started {
+    line: String,
+    child: Child,
+    pieces: mpsc::Receiver<Piece>,
+    seen: RefCell<Vec<Piece>>,
+}
+
+impl Started {
+    /// The next line that has `text` in it.
+    ///
+    /// # Panics
+    /// When there is none within a minute.
+    #[must_use]
+    pub fn line_with(&self, text: &str) -> String {
+        loop {
+            let Ok((is_output, bytes)) = self.pieces.recv_timeout(Duration::from_secs(60)) else {
+                let seen = self.seen.borrow();
+                let seen: Vec<_> = seen
+                    .iter()
+                    .map(|(_, line)| String::from_utf8_lossy(line))
+                    .collect();
+                panic!("no {text:?} in\n{}", seen.concat());
+            };
+            let line = String::from_utf8_lossy(&bytes).into_owned();
+            self.seen.borrow_mut().push((is_output, bytes));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// When the client cannot be waited for.
+    #[must_use]
+    pub fn end(self) -> Outcome {
+        let Self {
+            line,
+            mut child,
+            pieces,
+            seen,
+        } = self;
+        let all: Vec<_> = seen.into_inner().into_iter().chain(pieces).collect();
+        let status = child.wait().expect("a child can be waited for");
+        let of = |wanted: bool| {
+            let lines = all.iter().filter(|(is_output, _)| *is_output == wanted);
+            lines
+                .flat_map(|(_, line)| line.iter().copied())
+                .collect::<Vec<u8>>()
+        };
+        let stderr = String::from_utf8_lossy(&of(false)).into_owned();
+        Outcome {
+            line,
+            code: status.code(),
+            stdout: of(true),
+            stderr,
+        }
     }
 }
 
