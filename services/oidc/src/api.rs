@@ -21,6 +21,7 @@ use url::Url;
 
 use crate::{
     Error, Service,
+    hostile::Flaw,
     params::Params,
     preset::Preset,
     token::{Issuer, TokenRequest},
@@ -56,6 +57,27 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         return router;
     }
     router.layer(middleware::from_fn_with_state(played, by_host))
+}
+
+/// What the admin door has below `/oidc`.
+pub(crate) fn admin(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/hostile-token", get(hostile_token))
+        .with_state(service)
+}
+
+/// A token by the parameters of `GET /token`, with the flaw that `flaw` names.
+async fn hostile_token(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Error> {
+    let mut params = Params::parse(query.unwrap_or_default().as_bytes());
+    let flaw = params
+        .remove("flaw")
+        .ok_or(Error::ParameterMissing { name: "flaw" })?;
+    let flaw = Flaw::from_name(&flaw)?;
+    let request = TokenRequest::from_params(&params)?;
+    Ok(bare(service.hostile_token(request, flaw).await?))
 }
 
 async fn not_found() -> (StatusCode, &'static str) {

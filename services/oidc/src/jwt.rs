@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 #[derive(Debug)]
 pub(crate) struct TokenKey {
     signing: SigningKey,
+    /// RFC 7638 thumbprint, base64url.
+    kid: String,
     jwks: Value,
     /// The encoded protected header, the same for all tokens.
     header: String,
@@ -32,6 +34,7 @@ impl TokenKey {
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
         Ok(Self {
             signing,
+            kid,
             jwks,
             header,
         })
@@ -46,8 +49,18 @@ impl TokenKey {
     pub(crate) fn sign(&self, claims: &Map<String, Value>) -> anyhow::Result<String> {
         let payload = serde_json::to_vec(claims)?;
         let signed = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(payload));
-        let signature = self.signing.sign(signed.as_bytes())?;
+        let signature = self.signature(signed.as_bytes())?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256 over `input`.
+    pub(crate) fn signature(&self, input: &[u8]) -> Result<Vec<u8>, crypto::Error> {
+        self.signing.sign(input)
+    }
+
+    /// The key's id.
+    pub(crate) fn kid(&self) -> &str {
+        &self.kid
     }
 
     /// The claims of a token that this key signed; `None` for any other text. Times are not looked at.

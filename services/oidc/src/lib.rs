@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod error;
 mod grant;
+mod hostile;
 mod jwt;
 mod page;
 mod params;

@@ -10,15 +10,16 @@ use std::{
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use crypto::KeyKind;
+use crypto::{KeyKind, SigningKey};
 use jiff::Timestamp;
 use runtime::{Clock, Figure, FigureKind, Listener, ServiceRole, ServiceUrl, Trust};
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::{
     Config, Error,
     grant::{Authorization, Device},
+    hostile::Flaw,
     jwt::{TokenKey, at_hash},
     pending::Pending,
     preset::Preset,
@@ -53,6 +54,8 @@ pub struct Service {
     pub(crate) codes: Mutex<Pending<Authorization>>,
     pub(crate) devices: Mutex<Devices>,
     tokens_issued: AtomicU64,
+    /// A key that is published nowhere, for hostile tokens; made when first asked for.
+    unpublished_key: OnceCell<SigningKey>,
 }
 
 /// Waiting devices by device code, and device codes by user code.
@@ -108,11 +111,16 @@ impl runtime::Service for Service {
                 by_user_code: Pending::new(PENDING_MAX),
             }),
             tokens_issued: AtomicU64::new(0),
+            unpublished_key: OnceCell::new(),
         }))
     }
 
     fn router(self: Arc<Self>, _listener: &'static str) -> axum::Router {
         crate::api::router(self)
+    }
+
+    fn admin(self: Arc<Self>) -> axum::Router {
+        crate::api::admin(self)
     }
 
     fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
@@ -303,6 +311,25 @@ impl Service {
         }
         self.tokens_issued.fetch_add(1, Ordering::Relaxed);
         Ok(token)
+    }
+
+    /// A token with a flaw that verifiers must see.
+    pub(crate) async fn hostile_token(
+        &self,
+        request: TokenRequest,
+        flaw: Flaw,
+    ) -> Result<String, Error> {
+        let at = self.issuer(Preset::Email);
+        let claims = self
+            .issuers()
+            .claims(&at, request, self.clock.now(), random_id()?)?;
+        let make = async || {
+            let made = tokio::task::spawn_blocking(|| SigningKey::generate(KeyKind::Rsa2048));
+            anyhow::Ok(made.await??)
+        };
+        let other = self.unpublished_key.get_or_try_init(make).await?;
+        tracing::info!(%flaw, "a hostile token was handed out");
+        Ok(flaw.sign(&claims, &*self.key().await?, other)?)
     }
 
     /// What a grant gives: two tokens with the same identity. The access token is a token for the same

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode, header},
+    response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_body_util::BodyExt as _;
@@ -75,25 +76,26 @@ impl Lab {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self
-            .service
-            .clone()
-            .router("http")
-            .oneshot(request)
-            .await
-            .unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        answer(
+            self.service
+                .clone()
+                .router("http")
+                .oneshot(request)
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap())
             .await
+    }
+
+    /// `GET` on the admin door.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        answer(self.service.clone().admin().oneshot(request).await.unwrap()).await
     }
 
     pub(crate) async fn get_with(&self, path: &str, authorization: &str) -> Answer {
@@ -109,6 +111,16 @@ impl Lab {
     pub(crate) async fn form(&self, path: &str, body: &str) -> Answer {
         self.post(path, "application/x-www-form-urlencoded", body.to_owned())
             .await
+    }
+}
+
+async fn answer(response: Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
     }
 }
 

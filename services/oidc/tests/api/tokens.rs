@@ -601,6 +601,37 @@ async fn a_request_that_makes_no_token_is_refused() {
 }
 
 #[tokio::test]
+async fn hostile_tokens_come_from_the_admin_door_alone() {
+    let lab = Lab::start().await;
+    let genuine = lab.get("/token").await.text();
+    let mut tokens = std::collections::BTreeSet::new();
+    for (flaw, algorithm) in [
+        ("bad-signature", "RS256"),
+        ("other-key", "RS256"),
+        ("unknown-kid", "RS256"),
+        ("unsigned", "none"),
+        ("wrong-algorithm", "HS256"),
+    ] {
+        let path = format!("/hostile-token?flaw={flaw}&email=eve@example.com");
+        let answer = lab.admin(&path).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let token = answer.text();
+        assert_eq!(claims_of(&token)["email"], "eve@example.com");
+        assert_eq!(support::part(&token, 0)["alg"], algorithm);
+        let same_kid = support::part(&token, 0)["kid"] == support::part(&genuine, 0)["kid"];
+        assert_eq!(same_kid, flaw != "unknown-kid");
+        let answer = lab.get_with("/userinfo", &format!("Bearer {token}")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{flaw}");
+        tokens.insert(token);
+        assert_eq!(lab.get(&path).await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(tokens.len(), 5);
+    for path in ["/hostile-token", "/hostile-token?flaw=nope"] {
+        assert_eq!(lab.admin(path).await.json()["error"], "invalid_request");
+    }
+}
+
+#[tokio::test]
 async fn the_key_survives_a_restart() {
     let lab = Lab::start().await;
     let keys = lab.get("/keys").await.json();
