@@ -57,8 +57,6 @@ mod tests {
         assert!(is_non_distributable(
             "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
         ));
-        assert!(!is_non_distributable(
-            MediaType::ImageLayerGzip.as_ref()
-        ));
+        assert!(!is_non_distributable(MediaType::ImageLayerGzip.as_ref()));
     }
 }
