@@ -68,6 +68,24 @@ pub trait Blobs: Debug + Send + Sync {
     /// [`BlobError::Key`], [`BlobError::Io`].
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError>;
 
+    /// Puts `bytes` where readers see the old or the new content, never a part; after a power cut it may be
+    /// the old one again.
+    ///
+    /// # Errors
+    /// [`BlobError::Key`], [`BlobError::Io`].
+    fn publish(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError> {
+        self.put(key, bytes)
+    }
+
+    /// Puts `bytes` over what is there, durable when it returns. A crash meanwhile may leave any mixture,
+    /// and the end of a longer content may remain: for what carries its own length and digest.
+    ///
+    /// # Errors
+    /// [`BlobError::Key`], [`BlobError::Io`].
+    fn overwrite(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError> {
+        self.put(key, bytes)
+    }
+
     /// Puts `bytes` where nothing is. The same content again is fine (P5: immutable once written).
     ///
     /// # Errors
@@ -181,11 +199,21 @@ impl Blobs for DirectoryBlobs {
         files::replace(&self.prepared(key)?, bytes).map_err(io_error(key))
     }
 
+    fn publish(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError> {
+        files::publish(&self.prepared(key)?, bytes).map_err(io_error(key))
+    }
+
+    fn overwrite(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError> {
+        files::overwrite(&self.prepared(key)?, bytes).map_err(io_error(key))
+    }
+
     fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<(), BlobError> {
         match files::write_new(&self.prepared(key)?, bytes) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if self.get(key)?.as_deref() == Some(bytes) {
-                    Ok(())
+                    // Whoever put it may have failed before the name was durable.
+                    let path = self.path(key)?;
+                    files::sync_dir(path.parent().expect("below root")).map_err(io_error(key))
                 } else {
                     Err(BlobError::Exists {
                         key: key.to_owned(),

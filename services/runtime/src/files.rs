@@ -12,6 +12,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+/// Files that are fdatasynced at the same time at most.
+const SYNCS_MAX: usize = 8;
+
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// Makes `dir` and its parents with mode 0700, and fsyncs the parents that were made.
@@ -69,6 +72,47 @@ pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>
     sync_dir(parent(path))
 }
 
+/// [`replace`] without waiting for the name: after a power cut the old content may be back, but never a
+/// part of either.
+///
+/// # Errors
+/// As [`replace`].
+#[expect(clippy::disallowed_methods, reason = "this is the durable rename")]
+pub fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = write_temporary(path, bytes, 0o600)?;
+    fs::rename(&temporary, path).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Writes `bytes` over the start of `path`, durable when it returns. A crash meanwhile may leave any
+/// mixture of old and new, and what was longer keeps its end: for content that carries its own length and
+/// digest.
+///
+/// # Errors
+/// Those of the file system.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let open = |create| {
+        OpenOptions::new()
+            .write(true)
+            .truncate(false)
+            .create_new(create)
+            .mode(0o600)
+            .open(path)
+    };
+    let (mut file, is_new) = match open(false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (open(true)?, true),
+        other => (other?, false),
+    };
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    if is_new {
+        sync_dir(parent(path))
+    } else {
+        Ok(())
+    }
+}
+
 /// Puts `bytes` at `path` if nothing is there.
 ///
 /// # Errors
@@ -113,9 +157,7 @@ fn link_all(
         temporaries.push((temporary, file));
         written.map_err(at(number))?;
     }
-    for (number, (_, file)) in temporaries.iter().enumerate() {
-        file.sync_data().map_err(at(number))?;
-    }
+    sync_all(temporaries)?;
     for (number, ((path, _), (temporary, _))) in files.iter().zip(temporaries.iter()).enumerate() {
         fs::hard_link(temporary, path).map_err(at(number))?;
     }
@@ -126,6 +168,27 @@ fn link_all(
             sync_dir(dir).map_err(at(number))?;
             synced.push(dir);
         }
+    }
+    Ok(())
+}
+
+/// Fdatasyncs all files at the same time, so that a file system with a journal commits once.
+fn sync_all(temporaries: &[(PathBuf, File)]) -> Result<(), (usize, io::Error)> {
+    for (start, some) in (0..).step_by(SYNCS_MAX).zip(temporaries.chunks(SYNCS_MAX)) {
+        std::thread::scope(|scope| {
+            let rest = some.iter().enumerate().skip(1);
+            let syncs: Vec<_> = rest
+                .map(|(at, (_, file))| scope.spawn(move || (at, file.sync_data())))
+                .collect();
+            let first = (0, some[0].1.sync_data());
+            let joined = syncs
+                .into_iter()
+                .map(|sync| sync.join().expect("a system call does not panic"));
+            for (at, outcome) in std::iter::once(first).chain(joined) {
+                outcome.map_err(|error| (start + at, error))?;
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }

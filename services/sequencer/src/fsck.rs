@@ -215,8 +215,8 @@ fn signed(head: &dyn Blobs) -> Result<Record, Damage> {
     }
 }
 
-/// Whether the lock record is one batch ahead of the published checkpoint; they must not disagree in
-/// any other way.
+/// Whether the lock record is ahead of the published checkpoint, as after a crash: the next start then
+/// finishes the batch, or refuses data from an old copy. They must not disagree in any other way.
 fn agree(record: &Record, checkpoint: &note::Checkpoint) -> Result<bool, Damage> {
     let damage = || Damage::Checkpoint {
         file: format!("head/{RECORD}"),
@@ -231,7 +231,7 @@ fn agree(record: &Record, checkpoint: &note::Checkpoint) -> Result<bool, Damage>
             Err(damage())
         };
     }
-    if record.previous_size == checkpoint.tree_size && signed.tree_size > checkpoint.tree_size {
+    if signed.tree_size > checkpoint.tree_size {
         Ok(true)
     } else {
         Err(damage())

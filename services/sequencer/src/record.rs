@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) time_ms: u64,
     /// Size before the batch that is in the staging bundle.
     pub(crate) previous_size: u64,
+    /// Hex root before that batch.
+    pub(crate) previous_root: String,
     /// Hex SHA-256 of the staging bundle; empty for the empty tree.
     pub(crate) staging: String,
     /// The signed note.
@@ -57,12 +59,14 @@ impl Record {
     }
 }
 
-/// The bytes of a staging bundle: magic, size before, number of entries, then of each its dedup key,
-/// two lengths of 32 bits, leaf and extra.
+/// The bytes of a staging bundle: magic, size before, number of entries, bytes of what follows; then of
+/// each entry its dedup key, two lengths of 32 bits, leaf and extra.
 pub(crate) fn encode_staging(previous_size: u64, entries: &[Arc<Stored>]) -> Vec<u8> {
     let mut bytes = STAGING_MAGIC.to_vec();
     bytes.extend_from_slice(&previous_size.to_be_bytes());
     bytes.extend_from_slice(&(entries.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    let start = bytes.len();
     for entry in entries {
         bytes.extend_from_slice(&entry.key);
         for part in [&entry.leaf, &entry.extra] {
@@ -72,14 +76,28 @@ pub(crate) fn encode_staging(previous_size: u64, entries: &[Arc<Stored>]) -> Vec
         bytes.extend_from_slice(&entry.leaf);
         bytes.extend_from_slice(&entry.extra);
     }
+    let length = (bytes.len() - start) as u64;
+    bytes[start - 8..start].copy_from_slice(&length.to_be_bytes());
     bytes
+}
+
+/// The staging bundle at the start of `bytes`, which may go on with the end of an older, longer one.
+pub(crate) fn staging_in(bytes: &[u8]) -> Option<&[u8]> {
+    let start = STAGING_MAGIC.len() + 24;
+    let length = bytes
+        .get(start - 8..start)?
+        .try_into()
+        .ok()
+        .map(u64::from_be_bytes)?;
+    bytes.get(..start.checked_add(usize::try_from(length).ok()?)?)
 }
 
 /// Size before and entries of a staging bundle; `None` when it is not one.
 pub(crate) fn decode_staging(bytes: &[u8]) -> Option<(u64, Vec<Arc<Stored>>)> {
     let rest = bytes.strip_prefix(STAGING_MAGIC)?;
     let (previous_size, rest) = rest.split_first_chunk::<8>()?;
-    let (count, mut rest) = rest.split_first_chunk::<8>()?;
+    let (count, rest) = rest.split_first_chunk::<8>()?;
+    let (_, mut rest) = rest.split_first_chunk::<8>()?;
     let mut entries = Vec::new();
     for _ in 0..u64::from_be_bytes(*count) {
         let (key, after) = rest.split_first_chunk::<32>()?;

@@ -11,7 +11,7 @@ use crate::{
     extra,
     log::Shared,
     reader::Reader,
-    record::{CHECKPOINT, RECORD, Record, STAGING, TREE, decode_staging},
+    record::{CHECKPOINT, RECORD, Record, STAGING, TREE, decode_staging, staging_in},
     snapshot::{LEVELS, Snapshot, Stored, root_of_edge},
 };
 
@@ -32,47 +32,33 @@ struct Published {
 
 /// Brings the stores to the last signed tree, which is then the published one.
 pub(crate) fn open(config: &LogConfig) -> Result<Recovered, OpenError> {
+    let signer = &*config.signer;
     let published = match config.data.get(CHECKPOINT)? {
-        Some(bytes) => Some(parse_published(&*config.signer, bytes)?),
+        Some(bytes) => Some(parse_published(signer, bytes)?),
         None => None,
     };
     let Some(bytes) = config.head.get(RECORD)? else {
-        return if published.is_some() {
-            Err(OpenError::RecordMissing)
-        } else {
-            create(config)
+        return match published {
+            Some(_) => Err(OpenError::RecordMissing),
+            None => create(config),
         };
     };
-    let record = parse_record(&*config.signer, &bytes)?;
-    let signed = config
-        .signer
-        .open(&record.checkpoint)
-        .map_err(|_| OpenError::Record {
-            reason: "its checkpoint does not verify",
-        })?;
-    if signed.tree_size != record.tree_size {
-        return Err(OpenError::Record {
-            reason: "its sizes differ",
-        });
-    }
-    if let Some(published) = &published
-        && config.signer.open(&published.note).is_err()
-    {
-        return Err(Damage::Checkpoint {
-            file: CHECKPOINT.to_owned(),
+    let record = parse_record(signer, &bytes)?;
+    let head = head_of(&record, signer)?;
+    let snapshot = match published {
+        Some(published) => {
+            if signer.open(&published.note).is_err() {
+                return Err(Damage::Checkpoint {
+                    file: CHECKPOINT.to_owned(),
+                }
+                .into());
+            }
+            finish(config, &record, &published, head)?
         }
-        .into());
-    }
-    let head = head_of(&record, signed.root_hash)?;
-    let published = match published {
-        Some(published) => published,
+        // The very first start was cut off before there was anything to publish.
         None if record.tree_size == 0 => {
             config.data.put(CHECKPOINT, record.checkpoint.as_bytes())?;
-            let snapshot = load(&*config.data, head)?;
-            return Ok(Recovered {
-                record: bytes,
-                snapshot,
-            });
+            load(&*config.data, head)?
         }
         None => {
             return Err(Damage::Missing {
@@ -81,28 +67,55 @@ pub(crate) fn open(config: &LogConfig) -> Result<Recovered, OpenError> {
             .into());
         }
     };
-    if published.size > record.tree_size {
-        let (published, signed) = (published.size, record.tree_size);
-        return Err(OpenError::RecordBehind { published, signed });
-    }
-    if published.size == record.tree_size {
-        if published.root != signed.root_hash {
-            return Err(OpenError::Fork {
-                size: published.size,
-            });
-        }
-        let snapshot = load(&*config.data, head)?;
-        sweep(&*config.data, published.size);
-        return Ok(Recovered {
-            record: bytes,
-            snapshot,
-        });
-    }
-    let snapshot = replay(config, &record, published, head)?;
     Ok(Recovered {
         record: bytes,
         snapshot,
     })
+}
+
+/// Compares the published tree with the signed one (RELIABILITY P3), and finishes what a crash cut off.
+fn finish(
+    config: &LogConfig,
+    record: &Record,
+    published: &Published,
+    head: TreeHead,
+) -> Result<Snapshot, OpenError> {
+    let size = head.tree_size;
+    if published.size > size {
+        return Err(OpenError::RecordBehind {
+            published: published.size,
+            signed: size,
+        });
+    }
+    if published.size == size && published.root != head.root_hash {
+        return Err(OpenError::Fork { size });
+    }
+    let snapshot = if published.size == size {
+        load(&*config.data, head)?
+    } else {
+        let snapshot = match replay(config, record, &head)? {
+            Some(snapshot) => snapshot,
+            // Either shows that the tiles of this batch are all there: only the published checkpoint has
+            // been taken back by a power cut.
+            None => load(&*config.data, head.clone()).map_err(|error| match error {
+                OpenError::Damage(_) => OpenError::DataBehind {
+                    published: published.size,
+                    signed: size,
+                },
+                other => other,
+            })?,
+        };
+        config
+            .data
+            .publish(CHECKPOINT, head.checkpoint.as_bytes())?;
+        tracing::info!(
+            tree_size = size,
+            "published a tree that was signed before a crash"
+        );
+        snapshot
+    };
+    sweep(&*config.data, size);
+    Ok(snapshot)
 }
 
 fn parse_published(signer: &dyn CheckpointSigner, bytes: Vec<u8>) -> Result<Published, OpenError> {
@@ -155,7 +168,18 @@ fn parse_record(signer: &dyn CheckpointSigner, bytes: &[u8]) -> Result<Record, O
     Ok(record)
 }
 
-fn head_of(record: &Record, root_hash: Hash) -> Result<TreeHead, OpenError> {
+/// The tree head that the lock record vouches for, after its signature was checked.
+fn head_of(record: &Record, signer: &dyn CheckpointSigner) -> Result<TreeHead, OpenError> {
+    let signed = signer
+        .open(&record.checkpoint)
+        .map_err(|_| OpenError::Record {
+            reason: "its checkpoint does not verify",
+        })?;
+    if signed.tree_size != record.tree_size {
+        return Err(OpenError::Record {
+            reason: "its sizes differ",
+        });
+    }
     let time = i64::try_from(record.time_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
@@ -164,7 +188,7 @@ fn head_of(record: &Record, root_hash: Hash) -> Result<TreeHead, OpenError> {
         })?;
     Ok(TreeHead {
         tree_size: record.tree_size,
-        root_hash,
+        root_hash: signed.root_hash,
         checkpoint: record.checkpoint.as_str().into(),
         time,
     })
@@ -183,51 +207,57 @@ fn create(config: &LogConfig) -> Result<Recovered, OpenError> {
         tree_size: 0,
         time_ms,
         previous_size: 0,
+        previous_root: hex::encode(merkle::EMPTY_ROOT),
         staging: String::new(),
         checkpoint,
     };
     let bytes = record.encode();
     config.head.compare_and_swap(RECORD, None, &bytes)?;
     config.data.put(CHECKPOINT, record.checkpoint.as_bytes())?;
-    let snapshot = load(&*config.data, head_of(&record, merkle::EMPTY_ROOT)?)?;
+    let snapshot = load(&*config.data, head_of(&record, &**signer)?)?;
     Ok(Recovered {
         record: bytes,
         snapshot,
     })
 }
 
-/// Finishes the batch of the lock record: its tiles from the staging bundle, then the checkpoint.
+/// Writes the tiles of the lock record's batch again from the staging bundle; `None` when that bundle is
+/// another batch's, or the tree before the batch is gone.
 fn replay(
     config: &LogConfig,
     record: &Record,
-    published: Published,
-    head: TreeHead,
-) -> Result<Snapshot, OpenError> {
-    let behind = || OpenError::DataBehind {
-        published: published.size,
-        signed: record.tree_size,
+    head: &TreeHead,
+) -> Result<Option<Snapshot>, OpenError> {
+    let staging = config.data.get(STAGING)?.unwrap_or_default();
+    let Some(staging) = staging_in(&staging) else {
+        return Ok(None);
     };
-    if published.size != record.previous_size {
-        return Err(behind());
-    }
-    let staging = config.data.get(STAGING)?.ok_or_else(behind)?;
-    if hex::encode(crypto::sha256(&staging)) != record.staging {
-        return Err(behind());
+    if hex::encode(crypto::sha256(staging)) != record.staging {
+        return Ok(None);
     }
     let malformed = || Damage::Malformed {
         file: STAGING.to_owned(),
     };
-    let (previous_size, entries) = decode_staging(&staging).ok_or_else(malformed)?;
-    if previous_size != published.size {
+    let (previous_size, entries) = decode_staging(staging).ok_or_else(malformed)?;
+    let root = hex::decode(&record.previous_root)
+        .ok()
+        .and_then(|root| Hash::try_from(root).ok());
+    let root_hash = root.ok_or(OpenError::Record {
+        reason: "its previous root does not parse",
+    })?;
+    if previous_size != record.previous_size {
         return Err(malformed().into());
     }
     let before = TreeHead {
-        tree_size: published.size,
-        root_hash: published.root,
-        checkpoint: published.note.into(),
-        time: head.time,
+        tree_size: previous_size,
+        root_hash,
+        ..head.clone()
     };
-    let before = load(&*config.data, before)?;
+    let before = match load(&*config.data, before) {
+        // The partial tiles before the batch go when all of its own are there.
+        Err(OpenError::Damage(_)) => return Ok(None),
+        other => other?,
+    };
     let checked = Batch::build(&before, &entries)
         .check()
         .map_err(|_| malformed())?;
@@ -236,13 +266,7 @@ fn replay(
         return Err(Damage::Root { size, got, want }.into());
     }
     config.data.put_all_if_absent(&checked.batch.files)?;
-    config.data.put(CHECKPOINT, head.checkpoint.as_bytes())?;
-    sweep(&*config.data, head.tree_size);
-    tracing::info!(
-        tree_size = head.tree_size,
-        "finished a batch that was cut off"
-    );
-    Ok(snapshot_of(checked, head))
+    Ok(Some(snapshot_of(checked, head.clone())))
 }
 
 /// The tree after a batch.

@@ -186,7 +186,7 @@ impl Writer {
         let staging = encode_staging(tree.head.tree_size, new);
         config
             .data
-            .put(STAGING, &staging)
+            .overwrite(STAGING, &staging)
             .map_err(|error| failed(error, Failed::Batch))?;
         let checked = batch.check().map_err(|_| {
             tracing::error!("two computations of the tree differ; nothing is signed");
@@ -212,7 +212,7 @@ impl Writer {
             .map_err(|error| failed(error, Failed::Reload))?;
         config
             .data
-            .put(CHECKPOINT, head.checkpoint.as_bytes())
+            .publish(CHECKPOINT, head.checkpoint.as_bytes())
             .map_err(|error| failed(error, Failed::Reload))?;
         for (level, index, hashes) in &checked.batch.full {
             let mut cache = self
@@ -273,6 +273,7 @@ impl Writer {
             tree_size: checked.size,
             time_ms,
             previous_size: tree.head.tree_size,
+            previous_root: hex::encode(tree.head.root_hash),
             staging: hex::encode(crypto::sha256(staging)),
             checkpoint,
         })

@@ -472,6 +472,37 @@ async fn a_second_writer_on_the_lock_record_stops_the_log() {
 }
 
 #[tokio::test]
+async fn a_published_checkpoint_that_a_power_cut_takes_back_is_published_again() {
+    let stores = Stores::new();
+    let log = stores.open();
+    world::append_all(&log, 0..300).await;
+    let old = stores
+        .data
+        .get("tree/checkpoint")
+        .expect("readable")
+        .expect("there");
+    log.append(entry(300)).await.expect("appended");
+    let head = log.append(entry(301)).await.expect("appended").head;
+    drop(log);
+    // Two batches back, and the next one was being staged.
+    for staging in [false, true] {
+        stores.data.put("tree/checkpoint", &old).expect("written");
+        if staging {
+            stores
+                .data
+                .put("staging", b"half of a bundle")
+                .expect("written");
+        }
+        let report = fsck_stores(&*stores.data, &*stores.head, |_| {});
+        assert!(report.is_err() || report.is_ok_and(|report| report.unfinished));
+        let log = stores.open();
+        assert_eq!(log.head(), head);
+        drop(log);
+        stores.check(302);
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_and_forgets() {
     let stores = Stores::new();
     let mut config = stores.config();
