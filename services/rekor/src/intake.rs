@@ -24,6 +24,9 @@ const BUDGET_KIB: usize = 128 << 10;
 /// Bodies up to this length are not counted: there are no more than connections.
 const SHORT: u64 = 64 << 10;
 
+/// Bytes beyond the limit that are read and thrown away, so that the client gets its answer.
+const THROWN_AWAY_MAX: usize = 64 << 20;
+
 /// Why a body was not read.
 #[derive(Debug)]
 pub(crate) enum IntakeError {
@@ -67,34 +70,45 @@ impl Intake {
                 .map_err(IntakeError::Body)?;
             return Ok((bytes, Held::default()));
         }
-        let held = Arc::new(Mutex::new(None));
-        let is_over = Arc::new(AtomicBool::new(false));
-        let counted = self.counted(body, Arc::clone(&held), Arc::clone(&is_over));
-        let read = read_body(counted, bytes_max).await;
-        if is_over.load(Ordering::SeqCst) {
+        let seen = Arc::new(Seen::default());
+        let read = read_body(self.counted(body, bytes_max, Arc::clone(&seen)), bytes_max).await;
+        if seen.is_starved.load(Ordering::SeqCst) {
             return Err(IntakeError::Busy);
         }
+        if seen.is_too_large.load(Ordering::SeqCst) {
+            return Err(IntakeError::Body(BodyError::TooLarge { bytes_max }));
+        }
         let bytes = read.map_err(IntakeError::Body)?;
-        let permit = held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let permit = seen
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         Ok((bytes, Held(permit)))
     }
 
-    /// The same body, which takes from the budget what has come, and breaks when there is no more.
-    fn counted(
-        &self,
-        body: Body,
-        held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
-        is_over: Arc<AtomicBool>,
-    ) -> Body {
+    /// The same body, which takes from the budget what has come and breaks when there is no more. What
+    /// comes beyond the limit is thrown away: a client that is still sending would not read an answer.
+    fn counted(&self, body: Body, bytes_max: usize, seen: Arc<Seen>) -> Body {
         let budget = Arc::clone(&self.0);
+        let mut total = 0;
         Body::from_stream(body.into_data_stream().map(move |chunk| {
             let chunk = chunk.map_err(io::Error::other)?;
+            total += chunk.len();
+            if total > bytes_max {
+                seen.is_too_large.store(true, Ordering::SeqCst);
+                return if total - bytes_max > THROWN_AWAY_MAX {
+                    Err(io::Error::from(io::ErrorKind::FileTooLarge))
+                } else {
+                    Ok(Bytes::new())
+                };
+            }
             let kib = u32::try_from(chunk.len().div_ceil(1024)).map_err(io::Error::other)?;
             let Ok(more) = Arc::clone(&budget).try_acquire_many_owned(kib) else {
-                is_over.store(true, Ordering::SeqCst);
+                seen.is_starved.store(true, Ordering::SeqCst);
                 return Err(io::Error::from(io::ErrorKind::OutOfMemory));
             };
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = seen.held.lock().unwrap_or_else(PoisonError::into_inner);
             match held.as_mut() {
                 Some(held) => held.merge(more),
                 None => *held = Some(more),
@@ -102,6 +116,14 @@ impl Intake {
             Ok(chunk)
         }))
     }
+}
+
+/// What is known of a body while it is read.
+#[derive(Debug, Default)]
+struct Seen {
+    held: Mutex<Option<OwnedSemaphorePermit>>,
+    is_starved: AtomicBool,
+    is_too_large: AtomicBool,
 }
 
 #[cfg(test)]
@@ -136,7 +158,12 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_the_limit_gives_its_part_back() {
         let intake = Intake::new();
-        let error = read(&intake, LONG + 1).await.unwrap_err();
+        let chunks = (0..60).map(|_| Ok::<_, std::io::Error>(vec![0; 1 << 20]));
+        let body = Body::from_stream(futures::stream::iter(chunks));
+        let error = intake
+            .read(&HeaderMap::new(), body, LONG)
+            .await
+            .unwrap_err();
         assert!(matches!(
             error,
             IntakeError::Body(BodyError::TooLarge { .. })
