@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Admit(Admit),
     /// Write the files that clients need to trust the lab
     Trust(Trust),
+    /// Print the objects that install a part of the lab in Kubernetes
+    #[command(subcommand)]
+    Manifests(ManifestsCommand),
     /// Look into the transparency log
     Log(Log),
     /// Write images with their signatures and the trust into one file
@@ -330,4 +333,62 @@ pub(crate) struct Health {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestsCommand {
+    /// The admission webhook: definitions, permissions and registrations
+    ///
+    /// Without --image the webhook is the lab's own, outside the cluster, and the lab must be running
+    /// unless --url and --ca-file are given.
+    Admission(AdmissionManifests),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AdmissionManifests {
+    /// Namespace of the webhook, its settings and the secrets that policies name
+    #[arg(long, value_name = "NAME", default_value = "cosign-system")]
+    pub(crate) namespace: String,
+    /// Run the webhook in the cluster, from this image
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["url", "ca_file"])]
+    pub(crate) image: Option<String>,
+    /// Where the API server reaches a webhook outside the cluster [default: the lab's]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// PEM file of the authority of its certificate [default: the lab's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Admit what the webhook cannot be asked about
+    #[arg(long)]
+    pub(crate) fail_open: bool,
+    /// Ask only about namespaces with the label policy.sigstore.dev/include=true
+    #[arg(long)]
+    pub(crate) opt_in: bool,
+    /// Ask about Pods only, not about what makes them
+    #[arg(long)]
+    pub(crate) pods_only: bool,
+    /// What happens to an image that no policy names
+    #[arg(long, value_enum, default_value_t = NoMatchPolicy::Deny)]
+    pub(crate) no_match_policy: NoMatchPolicy,
+}
+
+/// What happens to an image that no policy names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum NoMatchPolicy {
+    /// It is admitted
+    Allow,
+    /// It is denied
+    Deny,
+    /// It is admitted with a warning
+    Warn,
+}
+
+impl NoMatchPolicy {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Warn => "warn",
+        }
+    }
 }

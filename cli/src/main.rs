@@ -10,6 +10,7 @@ mod environment;
 mod image;
 mod log;
 mod maintenance;
+mod manifests;
 mod output;
 mod progress;
 mod sign;
@@ -66,6 +67,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Sign(options) => sign::run(&lab, &options).await,
         Command::Status(options) => status::run(&lab, &options).await,
         Command::Token(options) => token::run(&lab, &options).await,
+        Command::Manifests(command) => manifests::run(&lab, &command).await,
         Command::Trust(options) => trust::run(&lab, &options).await,
         Command::Up(options) => up::run(options).await,
         Command::Verify(options) => return verify::run(&lab, &options).await,

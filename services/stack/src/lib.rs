@@ -5,6 +5,8 @@
 
 pub mod maintenance;
 
+pub use admission::manifests;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
