@@ -89,20 +89,11 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     (
         "cli",
         &[
-            "runtime",
-            "stack",
-            "crypto",
-            "x509",
-            "bundle",
-            "oci",
-            "verify",
-            "tsp",
-            "entry",
-            "merkle",
-            "airgap",
+            "runtime", "stack", "crypto", "x509", "bundle", "oci", "verify", "tsp", "entry",
+            "merkle", "airgap",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["crypto", "runtime"]),
     ("tests", &["*"]),
 ];
 

@@ -21,9 +21,12 @@ enum Chore {
     Tidy,
     /// Measure the release build and print ratios to its aims and to peers
     Bench {
-        /// What to measure: start, sign
+        /// What to measure: start, sign, log, ca, registry, admission
         #[arg(default_values_t = [String::from("start"), String::from("sign")])]
         what: Vec<String>,
+        /// Entries of the large log that `log` makes
+        #[arg(long, default_value_t = 1_000_000)]
+        entries: usize,
     },
 }
 
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
             }
             _ => anyhow::bail!("{}", problems.join("\n")),
         }),
-        Chore::Bench { what } => bench::run(&root, &what),
+        Chore::Bench { what, entries } => bench::run(&root, &what, entries),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
