@@ -152,6 +152,7 @@ impl Siglab {
 }
 
 impl Drop for Siglab {
+    #[expect(clippy::print_stdout, reason = "part of a failed test's output")]
     fn drop(&mut self) {
         self.stop();
         if thread::panicking() {

@@ -29,6 +29,7 @@ fn changed(entry: &Value, pointer: &str, value: Value) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 fn rekor_v1_refuses_bad_entries_and_stores_nothing() {
     let scene = Scene::new();
     let base = scene.siglab.url("rekor", "v1");

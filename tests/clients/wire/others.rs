@@ -6,6 +6,7 @@ use super::{bad, check, post};
 use crate::scene::Scene;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 fn the_timestamp_authority_refuses_as_upstream_does() {
     let scene = Scene::new();
     let base = scene.siglab.url("tsa", "http");
@@ -112,6 +113,7 @@ fn the_timestamp_authority_refuses_as_upstream_does() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 fn the_registry_refuses_with_its_own_codes() {
     let scene = Scene::new();
     let base = scene.siglab.url("registry", "http");
