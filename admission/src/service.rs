@@ -24,6 +24,8 @@ use crate::workload::Workload;
 
 /// Longest config file of an image, in bytes.
 const CONFIG_MAX: usize = 4 << 20;
+/// Longest wait for the objects of the cluster before the webhook serves without.
+const SYNC_MAX: Duration = Duration::from_secs(3);
 /// Most platforms of an image whose config files are fetched.
 const CONFIGS_MAX: usize = 64;
 
@@ -41,6 +43,8 @@ pub struct Service {
     cluster: Option<Arc<Cluster>>,
     /// Whether objects are known at all.
     synced: AtomicBool,
+    /// Wakes who waits for that.
+    known: tokio::sync::Notify,
     /// Why some or all objects are not in force, when they are not.
     problem: RwLock<Option<String>>,
     decisions: Ring,
@@ -316,6 +320,7 @@ impl Service {
         *self.problem.write().unwrap_or_else(PoisonError::into_inner) =
             (!problems.is_empty()).then(|| problems.join("\n"));
         self.synced.store(true, Ordering::Release);
+        self.known.notify_one();
     }
 
     async fn watch(self: Arc<Self>) {
@@ -364,6 +369,7 @@ impl runtime::Service for Service {
             objects: RwLock::new(Arc::new(objects)),
             problem: RwLock::new(None),
             synced: AtomicBool::new(cluster.is_none()),
+            known: tokio::sync::Notify::new(),
             cluster,
             counts: Counts::default(),
             registry,
@@ -377,6 +383,9 @@ impl runtime::Service for Service {
                 let follower = Arc::clone(&service);
                 let apply = move |documents: Vec<store::Origin>| follower.apply(&documents);
                 context.tasks.spawn(Arc::clone(cluster).follow(apply));
+                // The definitions may not be installed yet, and the webhook has to be there for them.
+                let known = service.known.notified();
+                let _ = tokio::time::timeout(SYNC_MAX, known).await;
                 let pem = service.tls.authority_pem.clone();
                 context.tasks.spawn(Arc::clone(cluster).keep_authority(pem));
             }
@@ -391,14 +400,6 @@ impl runtime::Service for Service {
 
     fn admin(self: Arc<Self>) -> axum::Router {
         crate::api::admin(self)
-    }
-
-    fn readiness(&self) -> Result<(), String> {
-        if self.synced.load(Ordering::Acquire) {
-            Ok(())
-        } else {
-            Err("the policies of the cluster are not known yet".to_owned())
-        }
     }
 
     fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
