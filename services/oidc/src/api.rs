@@ -302,6 +302,22 @@ impl Service {
         format!("https://github.com/{owner}")
     }
 
+    /// The subject of an issuer's tokens when nobody asks for another.
+    fn default_subject(&self, issuer: &Issuer) -> String {
+        let request = TokenRequest::default();
+        let claims = self
+            .issuers()
+            .claims(issuer, request, self.clock.now(), String::new());
+        let subject = claims
+            .ok()
+            .and_then(|mut claims| claims.shift_remove("sub"));
+        subject
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// The names of the claims that an issuer's tokens have by default.
     fn claims_supported(&self, issuer: &Issuer) -> Vec<String> {
         let request = TokenRequest::default();

@@ -26,13 +26,22 @@ pub(crate) struct SignIn<'a> {
     /// Where the answer goes, in words.
     pub(crate) destination: &'a str,
     /// Who can be picked; the first is picked already.
-    pub(crate) identities: &'a [String],
+    pub(crate) choices: &'a [Choice],
     /// A name typed before, or suggested by `login_hint`.
     pub(crate) typed: &'a str,
     /// Form fields that are carried on.
     pub(crate) carried: &'a [(&'a str, &'a str)],
     /// What was wrong with the last answer.
     pub(crate) problem: Option<&'a str>,
+}
+
+/// One who can be picked.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// What the form sends.
+    pub(crate) value: String,
+    /// What the person reads.
+    pub(crate) label: String,
 }
 
 /// The page on which a person picks who to be.
@@ -59,16 +68,16 @@ pub(crate) fn sign_in(view: &SignIn<'_>) -> Response {
         );
     }
     form.push_str("<fieldset><legend>Who are you today?</legend>");
-    for (number, identity) in view.identities.iter().enumerate() {
+    for (number, choice) in view.choices.iter().enumerate() {
         let checked = if number == 0 && view.typed.is_empty() {
             " checked"
         } else {
             ""
         };
-        let identity = escape(identity);
+        let (value, label) = (escape(&choice.value), escape(&choice.label));
         let _ = write!(
             form,
-            r#"<label class="choice" for="identity-{number}"><input type="radio" name="identity" id="identity-{number}" value="{identity}"{checked}><span>{identity}</span></label>"#
+            r#"<label class="choice" for="identity-{number}"><input type="radio" name="identity" id="identity-{number}" value="{value}"{checked}><span>{label}</span></label>"#
         );
     }
     let _ = write!(

@@ -61,12 +61,7 @@ impl runtime::Service for Service {
         for text in &config.accepted_policy_oids {
             accepted_policies.push(parse("accepted_policy_oids", text)?);
         }
-        let chain = Chain::load_or_generate(
-            &context.dir,
-            &context.instance,
-            context.clock.backdated(),
-            config.ca_validity_days,
-        )?;
+        let chain = open_chain(&config, &context)?;
         let last_issued = LastIssued::load(&context.dir)?;
         Ok(Arc::new(Self {
             chain_pem: chain.to_pem(),
@@ -146,6 +141,23 @@ impl runtime::Service for Service {
             kind: FigureKind::Counter,
             value: issued as f64,
         }]
+    }
+}
+
+fn open_chain(config: &Config, context: &runtime::Context) -> anyhow::Result<Chain> {
+    match (&config.certificate_chain_path, &config.file_signer_key_path) {
+        (Some(chain), Some(key)) => {
+            Chain::from_files(chain, key, config.file_signer_passwd.as_deref())
+        }
+        (None, None) => Chain::load_or_generate(
+            &context.dir,
+            &context.instance,
+            context.clock.backdated(),
+            config.ca_validity_days,
+        ),
+        _ => anyhow::bail!(
+            "tsa.certificate_chain_path and tsa.file_signer_key_path are set together or not at all"
+        ),
     }
 }
 

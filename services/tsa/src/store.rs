@@ -40,11 +40,28 @@ impl Chain {
         Ok(chain)
     }
 
+    /// An own chain and key, as upstream's `file` signer takes them.
+    pub(crate) fn from_files(
+        chain: &Path,
+        key: &Path,
+        password: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let read = |path: &Path| {
+            runtime::files::read_optional(path)?
+                .with_context(|| format!("{} is not there", path.display()))
+        };
+        let signing = match password {
+            None => runtime::keys::load(key)?
+                .with_context(|| format!("{} is not there", key.display()))?,
+            Some(_) => SigningKey::from_pem(&String::from_utf8(read(key)?)?, password)
+                .with_context(|| format!("{} cannot be used", key.display()))?,
+        };
+        let own = Self::checked(signing, chain, &read(chain)?)?;
+        own.refuse_public(chain)?;
+        Ok(own)
+    }
+
     fn load(dir: &Path, path: &Path, bytes: &[u8]) -> anyhow::Result<Self> {
-        let text = std::str::from_utf8(bytes)
-            .with_context(|| format!("{} is not PEM text", path.display()))?;
-        let certificates = Certificate::chain_from_pem(text)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
         let key_path = runtime::keys::path(dir, "leaf");
         let Some(key) = runtime::keys::load(&key_path)? else {
             bail!(
@@ -53,6 +70,14 @@ impl Chain {
                 key_path.display()
             );
         };
+        Self::checked(key, path, bytes)
+    }
+
+    fn checked(key: SigningKey, path: &Path, pem: &[u8]) -> anyhow::Result<Self> {
+        let text = std::str::from_utf8(pem)
+            .with_context(|| format!("{} is not PEM text", path.display()))?;
+        let certificates = Certificate::chain_from_pem(text)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
         let chain = Self { key, certificates };
         chain
             .check()
@@ -133,7 +158,7 @@ impl Chain {
         ensure!(critical, "certificate must set EKU to critical");
         ensure!(
             leaf.spki_der() == self.key.public_key().spki_der(),
-            "keys/leaf.pem is another key"
+            "the key is not the leaf's"
         );
         let intermediates = &rest[..rest.len() - 1];
         let roots = std::slice::from_ref(root);

@@ -585,7 +585,7 @@ async fn a_key_that_cannot_be_trusted_stops_the_start() {
     assert!(
         refusal(&context)
             .await
-            .contains("keys/leaf.pem is another key")
+            .contains("the key is not the leaf's")
     );
     std::fs::remove_file(&key).unwrap();
     assert!(refusal(&context).await.contains("is there but its key"));
@@ -696,4 +696,42 @@ async fn settings_change_status_policy_and_certificates() {
     assert_eq!(token.info().policy.to_string(), "1.2.3");
     assert_eq!(token.certificates().len(), 3);
     token.verify(MESSAGE, &chain(&service).await[0]).unwrap();
+}
+
+#[tokio::test]
+async fn an_own_chain_signs() {
+    let (dir, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let made = open(&Context::for_test("tsa", own.path())).await;
+    let context = Context::for_test("tsa", dir.path());
+    let config = tsa::Config {
+        certificate_chain_path: Some(own.path().join("chain.pem")),
+        file_signer_key_path: Some(own.path().join("keys/leaf.pem")),
+        ..tsa::Config::default()
+    };
+    let service = tsa::Service::open(config.clone(), context.clone())
+        .await
+        .unwrap();
+    let leaf = &chain(&made).await[0];
+    post(&service, QUERY, der())
+        .await
+        .token()
+        .verify(MESSAGE, leaf)
+        .unwrap();
+    assert!(!dir.path().join("chain.pem").exists());
+    for config in [
+        tsa::Config {
+            file_signer_key_path: None,
+            ..config.clone()
+        },
+        tsa::Config {
+            file_signer_key_path: Some(own.path().join("keys/root.pem")),
+            ..config.clone()
+        },
+        tsa::Config {
+            certificate_chain_path: Some("nowhere.pem".into()),
+            ..config
+        },
+    ] {
+        assert!(tsa::Service::open(config, context.clone()).await.is_err());
+    }
 }

@@ -44,7 +44,7 @@ pub(super) async fn answer_authorize(State(door): State<Door>, body: Body) -> Re
         return answer_client(&asked, &Err(Error::AccessDenied));
     }
     let code = answer
-        .request(door.issuer.preset)
+        .request()
         .and_then(|request| door.service.authorize(&door.issuer, &asked, request));
     match (code, &asked.redirect) {
         // The person can mend what they typed.
@@ -126,7 +126,7 @@ fn sign_in_page(
         issuer: &door.issuer.url,
         client_id: &asked.client_id,
         destination: &destination,
-        identities: &identities(door),
+        choices: &choices(door),
         typed: params.get("login_hint").unwrap_or_default(),
         carried: &carried,
         problem,
@@ -154,7 +154,7 @@ fn device_page(door: &Door, typed: &str, problem: Option<&str>) -> Response {
         issuer: url,
         client_id: &device.client_id,
         destination: &format!("the device that shows {typed}"),
-        identities: &identities(door),
+        choices: &choices(door),
         typed: "",
         carried: &[("user_code", typed)],
         problem,
@@ -173,7 +173,7 @@ pub(super) async fn answer_device(State(door): State<Door>, body: Body) -> Respo
         return page::user_code(url, "", Some("type the code that your device shows"));
     };
     let request = if answer.allowed {
-        answer.request(door.issuer.preset).map(Some)
+        answer.request().map(Some)
     } else {
         Ok(None)
     };
@@ -210,31 +210,28 @@ impl Answer {
         }
     }
 
-    fn request(&self, preset: Preset) -> Result<TokenRequest, Error> {
+    fn request(&self) -> Result<TokenRequest, Error> {
         let mut request = TokenRequest::default();
         if let Some(claims) = &self.claims {
             let claims: Map<String, Value> = serde_json::from_str(claims).map_err(Error::Claims)?;
             request.claims = claims;
         }
-        // A person is asked for by email; elsewhere the claims shape the subject unless one is typed.
-        match &self.identity {
-            Some(identity) if preset == Preset::Email => request.subject = Some(identity.clone()),
-            Some(identity) if identity != DEFAULT_SUBJECT => {
-                request.subject = Some(identity.clone());
-            }
-            _ => {}
-        }
+        // Nothing picked or typed leaves the subject to the preset and the claims.
+        request.subject.clone_from(&self.identity);
         Ok(request)
     }
 }
 
-/// The choice that leaves the subject to the preset and its claims.
-const DEFAULT_SUBJECT: &str = "the preset's subject";
-
-fn identities(door: &Door) -> Vec<String> {
+/// Who can be picked. Issuers of workloads have one choice without a value: the subject that their claims
+/// give.
+fn choices(door: &Door) -> Vec<page::Choice> {
     let config = &door.service.config;
     if door.issuer.preset != Preset::Email {
-        return vec![DEFAULT_SUBJECT.to_owned()];
+        let label = door.service.default_subject(&door.issuer);
+        return vec![page::Choice {
+            value: String::new(),
+            label,
+        }];
     }
     let others = config
         .identities
@@ -242,7 +239,10 @@ fn identities(door: &Door) -> Vec<String> {
         .filter(|identity| **identity != config.email);
     std::iter::once(&config.email)
         .chain(others)
-        .cloned()
+        .map(|identity| page::Choice {
+            value: identity.clone(),
+            label: identity.clone(),
+        })
         .collect()
 }
 

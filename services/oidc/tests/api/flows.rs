@@ -178,7 +178,12 @@ async fn sigstore_pythons_flow_uses_basic_and_no_nonce() {
 async fn claims_typed_on_the_page_are_in_the_token() {
     let lab = Lab::start().await;
     let typed = r#"{"groups": ["release"], "repository": "acme/app"}"#;
-    let answer = [("claims", typed), ("identity", "the preset's subject")];
+    let page = lab
+        .get(&format!("/github-actions/auth?{}", authorize(&[])))
+        .await
+        .text();
+    assert!(page.contains("<span>repo:lab-org/lab-app:ref:refs/heads/main</span>"));
+    let answer = [("claims", typed), ("identity", "")];
     let code = code(&lab, "/github-actions/auth", &authorize(&[]), &answer).await;
     let form = encoded(&[
         ("grant_type", "authorization_code"),
