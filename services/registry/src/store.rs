@@ -24,6 +24,7 @@ mod staged;
 mod uploads;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::Path,
     sync::{
@@ -34,6 +35,7 @@ use std::{
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use oci::Digest;
 use runtime::{Clock, files};
 
 pub(crate) use blobs::BlobReader;
@@ -61,6 +63,10 @@ pub(crate) struct Store {
     commit: RwLock<()>,
     /// Guards reading and replacing a tag, by hash of repository and tag.
     tags: [Mutex<()>; TAG_LOCKS],
+    /// What was linked since a collection looked at all links; `None` while none is under way.
+    linked: Mutex<Option<BTreeSet<Digest>>>,
+    /// One collection at a time.
+    collecting: Mutex<()>,
     /// Held while a folder is made, so that nobody relies on one whose parent is not synced yet.
     dirs: Mutex<()>,
     /// Set when something could not be made durable after it became visible. Nothing is served then:
@@ -88,6 +94,8 @@ impl Store {
             referrers,
             commit: RwLock::new(()),
             tags: std::array::from_fn(|_| Mutex::new(())),
+            linked: Mutex::new(None),
+            collecting: Mutex::new(()),
             dirs: Mutex::new(()),
             failed: AtomicBool::new(false),
         })
@@ -126,6 +134,13 @@ impl Store {
                 Err(Error::storage(error, path))
             }
             other => self.durable(other, path),
+        }
+    }
+
+    /// Tells a collection that is under way that this content is needed. The caller holds `commit`.
+    fn note_linked(&self, digest: &Digest) {
+        if let Some(linked) = &mut *self.linked.lock().expect("no holder panics") {
+            linked.insert(digest.clone());
         }
     }
 

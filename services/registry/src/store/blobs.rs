@@ -133,6 +133,7 @@ impl Store {
     /// The link's content is only the time of the last push, of fixed width, so that it can be
     /// written in place: that the link exists is what counts, and the folder's fsync makes it durable.
     fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        self.note_linked(digest);
         let path = self.layout.blob_link(name, digest);
         let dir = path.parent().expect("links have a folder");
         self.make_dir(dir)?;
@@ -167,14 +168,21 @@ impl Store {
 
     /// Removes a file durably. Whether it was there.
     pub(super) fn remove(&self, path: &Path) -> Result<bool, Error> {
-        match fs::remove_file(path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(Error::storage(error, path)),
+        let removed = self.unlink(path)?;
+        if removed {
+            let dir = path.parent().expect("files have a folder");
+            self.durable(files::sync_dir(dir), dir)?;
         }
-        let dir = path.parent().expect("files have a folder");
-        self.durable(files::sync_dir(dir), dir)?;
-        Ok(true)
+        Ok(removed)
+    }
+
+    /// Removes a file that a power cut may bring back. Whether it was there.
+    pub(super) fn unlink(&self, path: &Path) -> Result<bool, Error> {
+        match fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::storage(error, path)),
+        }
     }
 
     /// Takes content out of service that no longer has its digest.

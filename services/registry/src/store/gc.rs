@@ -18,6 +18,9 @@ use serde::Serialize;
 use super::{Store, manifests::Link};
 use crate::Error;
 
+/// Contents that are removed while pushes wait.
+const BATCH: usize = 500;
+
 /// What to collect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GcOptions {
@@ -74,6 +77,7 @@ impl Store {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<GcReport, Error> {
         self.check_sound()?;
+        let _collecting = self.collecting.lock().expect("no holder panics");
         let mut report = GcReport::default();
         let names = self.repository_names()?;
         let total = names.len() as u64;
@@ -90,7 +94,9 @@ impl Store {
             done: total,
             total,
         });
-        self.gc_contents(options, &mut report, progress)?;
+        let collected = self.gc_contents(options, &mut report, progress);
+        *self.linked.lock().expect("no holder panics") = None;
+        collected?;
         Ok(report)
     }
 
@@ -101,24 +107,30 @@ impl Store {
             .map_err(|error| Error::storage(error, &dir))
     }
 
-    /// Nothing is added while a repository is marked and swept.
+    /// Nothing is added while a repository is marked and swept. What its manifests name never changes,
+    /// so it is read before.
     fn gc_repository(
         &self,
         name: &RepositoryName,
         options: &GcOptions,
         report: &mut GcReport,
     ) -> Result<(), Error> {
+        let mut read = BTreeMap::new();
+        self.read_manifests(name, &mut read)?;
         let _removing = self.commit.write().expect("no holder panics");
-        let repository = self.read_repository(name)?;
+        self.read_manifests(name, &mut read)?;
+        let repository = self.read_repository(name, read)?;
         let kept = repository.mark(self.now(), options);
         let mut manifests = Vec::new();
-        for digest in repository
-            .manifests
-            .keys()
-            .filter(|digest| !kept.contains(digest))
-        {
+        for (digest, entry) in &repository.manifests {
+            if kept.contains(digest) {
+                continue;
+            }
             if !options.dry_run {
-                self.unlink_manifest(name, digest)?;
+                self.unlink(&self.layout.manifest_link(name, digest))?;
+                if let Some(subject) = &entry.subject {
+                    self.referrers.remove(name, subject, digest)?;
+                }
             }
             manifests.push(digest.to_string());
         }
@@ -128,9 +140,16 @@ impl Store {
                 continue;
             }
             if !options.dry_run {
-                self.remove(&self.layout.blob_link(name, digest))?;
+                self.unlink(&self.layout.blob_link(name, digest))?;
             }
             blobs.push(digest.to_string());
+        }
+        let is_changed = !manifests.is_empty() || !blobs.is_empty();
+        if is_changed && !options.dry_run {
+            // Before the content goes, or a power cut could leave a link to nothing.
+            for dir in self.layout.link_folders(name) {
+                self.durable(files::sync_dir(&dir), &dir)?;
+            }
         }
         for (list, removed) in [
             (&mut report.manifests, manifests),
@@ -143,8 +162,41 @@ impl Store {
         Ok(())
     }
 
-    fn read_repository(&self, name: &RepositoryName) -> Result<Repository, Error> {
-        let at = |error| Error::storage(error, &self.layout.repository(name));
+    /// What manifests name, of those that are not in `read` yet.
+    fn read_manifests(
+        &self,
+        name: &RepositoryName,
+        read: &mut BTreeMap<Digest, Vec<Digest>>,
+    ) -> Result<(), Error> {
+        let dir = self.layout.repository(name);
+        let at = |error| Error::storage(error, &dir);
+        for digest in self.layout.manifest_links(name).map_err(at)? {
+            if read.contains_key(&digest) {
+                continue;
+            }
+            let path = self.layout.blob(&digest);
+            let bytes =
+                files::read_optional(&path).map_err(|error| Error::storage(error, &path))?;
+            let link = Link::read(&self.layout, name, &digest)?;
+            let parsed = bytes.zip(link).and_then(|(bytes, link)| {
+                Manifest::parse(&bytes, Some(&link.media_type), Opaque::Accept).ok()
+            });
+            let names = parsed.as_ref().map_or_else(Vec::new, |manifest| {
+                let all = manifest.blobs().chain(manifest.manifests());
+                all.map(|descriptor| descriptor.digest.clone()).collect()
+            });
+            read.insert(digest, names);
+        }
+        Ok(())
+    }
+
+    fn read_repository(
+        &self,
+        name: &RepositoryName,
+        mut read: BTreeMap<Digest, Vec<Digest>>,
+    ) -> Result<Repository, Error> {
+        let dir = self.layout.repository(name);
+        let at = |error| Error::storage(error, &dir);
         let mut repository = Repository::default();
         for tag in self.layout.tag_names(name).map_err(at)? {
             repository.roots.extend(self.tag_digest(name, &tag)?);
@@ -153,19 +205,10 @@ impl Store {
             let Some(link) = Link::read(&self.layout, name, &digest)? else {
                 continue;
             };
-            let path = self.layout.blob(&digest);
-            let bytes =
-                files::read_optional(&path).map_err(|error| Error::storage(error, &path))?;
-            let parsed = bytes.and_then(|bytes| {
-                Manifest::parse(&bytes, Some(&link.media_type), Opaque::Accept).ok()
-            });
-            let names = parsed.as_ref().map_or_else(Vec::new, |manifest| {
-                let all = manifest.blobs().chain(manifest.manifests());
-                all.map(|descriptor| descriptor.digest.clone()).collect()
-            });
+            let names = read.remove(&digest).unwrap_or_default();
             let entry = Entry {
                 touched_at: link.touched_at(),
-                subject: link.subject.clone(),
+                subject: link.subject,
                 names,
             };
             repository.manifests.insert(digest, entry);
@@ -174,28 +217,69 @@ impl Store {
             let path = self.layout.blob_link(name, &digest);
             let text = fs::read_to_string(&path).unwrap_or_default();
             // A time that cannot be read is that of a push which a power cut interrupted.
-            let pushed_at = text
-                .trim()
-                .parse()
-                .ok()
-                .and_then(|t| Timestamp::from_microsecond(t).ok());
+            let micros = text.trim().parse().ok();
+            let pushed_at = micros.and_then(|micros| Timestamp::from_microsecond(micros).ok());
             repository.blobs.insert(digest, pushed_at);
         }
         Ok(repository)
     }
 
-    /// Removes content that no repository links. Nothing can link it meanwhile.
+    /// Removes content that no repository links, some at a time, so that pushes come through.
     fn gc_contents(
         &self,
         options: &GcOptions,
         report: &mut GcReport,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Error> {
+        let loose = self.loose_contents(report)?;
+        let total = loose.len() as u64;
+        for some in loose.chunks(BATCH) {
+            let _removing = self.commit.write().expect("no holder panics");
+            progress(Progress {
+                stage: "contents",
+                done: report.contents,
+                total,
+            });
+            for digest in some {
+                if self.is_linked_since(digest) {
+                    continue;
+                }
+                report.bytes += self.content_size(digest)?.unwrap_or(0);
+                report.contents += 1;
+                // What a power cut brings back is garbage again.
+                if !options.dry_run {
+                    self.unlink(&self.layout.blob(digest))?;
+                }
+            }
+        }
+        progress(Progress {
+            stage: "contents",
+            done: total,
+            total,
+        });
+        let dir = self.layout.blobs();
+        let _removing = self.commit.write().expect("no holder panics");
+        for path in self
+            .layout
+            .leftovers()
+            .map_err(|error| Error::storage(error, &dir))?
+        {
+            report.leftovers += 1;
+            if !options.dry_run {
+                self.unlink(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Content that nothing links now. From now on what is linked is remembered.
+    fn loose_contents(&self, report: &GcReport) -> Result<Vec<Digest>, Error> {
         let _removing = self.commit.write().expect("no holder panics");
         let dir = self.layout.blobs();
         let at = |error| Error::storage(error, &dir);
         let mut linked: BTreeSet<Digest> = BTreeSet::new();
         for name in self.repository_names()? {
+            // A dry run has removed no link.
             let gone = |list: &BTreeMap<String, Vec<String>>| -> BTreeSet<String> {
                 list.get(name.as_str())
                     .into_iter()
@@ -203,7 +287,6 @@ impl Store {
                     .cloned()
                     .collect()
             };
-            // A dry run has removed no link.
             let (manifests, blobs) = (gone(&report.manifests), gone(&report.blobs));
             let links = self.layout.manifest_links(&name).map_err(at)?;
             linked.extend(
@@ -218,37 +301,17 @@ impl Store {
                     .filter(|d| !blobs.contains(&d.to_string())),
             );
         }
-        let contents = self.layout.contents().map_err(at)?;
-        let total = contents.len() as u64;
-        for (done, digest) in contents.iter().enumerate() {
-            if done % 1000 == 0 {
-                progress(Progress {
-                    stage: "contents",
-                    done: done as u64,
-                    total,
-                });
-            }
-            if linked.contains(digest) {
-                continue;
-            }
-            report.bytes += self.content_size(digest)?.unwrap_or(0);
-            report.contents += 1;
-            if !options.dry_run {
-                self.remove(&self.layout.blob(digest))?;
-            }
-        }
-        progress(Progress {
-            stage: "contents",
-            done: total,
-            total,
-        });
-        for path in self.layout.leftovers().map_err(at)? {
-            report.leftovers += 1;
-            if !options.dry_run {
-                self.remove(&path)?;
-            }
-        }
-        Ok(())
+        *self.linked.lock().expect("no holder panics") = Some(BTreeSet::new());
+        let mut contents = self.layout.contents().map_err(at)?;
+        contents.retain(|digest| !linked.contains(digest));
+        Ok(contents)
+    }
+
+    fn is_linked_since(&self, digest: &Digest) -> bool {
+        let linked = self.linked.lock().expect("no holder panics");
+        linked
+            .as_ref()
+            .is_some_and(|linked| linked.contains(digest))
     }
 }
 

@@ -103,6 +103,16 @@ impl Layout {
         links(&self.repository(name).join(BLOBS))
     }
 
+    /// Folders that hold links of a repository.
+    pub(crate) fn link_folders(&self, name: &RepositoryName) -> Vec<PathBuf> {
+        let dir = self.repository(name);
+        let folders = [BLOBS, MANIFESTS].map(|folder| dir.join(folder));
+        let each = folders
+            .iter()
+            .flat_map(|f| Algorithm::ALL.map(|a| f.join(a.name())));
+        each.filter(|folder| folder.is_dir()).collect()
+    }
+
     /// Digests of the manifests of a repository.
     pub(crate) fn manifest_links(&self, name: &RepositoryName) -> io::Result<Vec<Digest>> {
         links(&self.repository(name).join(MANIFESTS))

@@ -164,6 +164,7 @@ impl Store {
         manifest: &Manifest,
         tags: &[Tag],
     ) -> Result<(), Error> {
+        self.note_linked(digest);
         let known = Link::read(&self.layout, name, digest)?;
         let now = self.now().as_microsecond();
         let link = Link {
@@ -370,11 +371,7 @@ impl Store {
     }
 
     /// Tags first, so that none ever points at nothing. The caller holds `commit` exclusively.
-    pub(super) fn unlink_manifest(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<bool, Error> {
+    fn unlink_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
         let Some(link) = Link::read(&self.layout, name, digest)? else {
             return Ok(false);
         };

@@ -3,7 +3,7 @@
 use registry::{Config, GcOptions, GcReport};
 use serde_json::json;
 
-use crate::lab::{IMAGE, INDEX, Lab, sha256};
+use crate::lab::{IMAGE, INDEX, Lab, NOTHING, image, sha256};
 
 const HOUR: i64 = 3600;
 
@@ -179,4 +179,60 @@ async fn a_directory_in_use_is_left_alone() {
     let clock = lab.clock.clone();
     let error = registry::gc(lab.path(), clock, &now(), &mut |_| {}).unwrap_err();
     assert!(format!("{error:#}").contains("in use"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_go_on_while_garbage_is_collected() {
+    use runtime::Service as _;
+    let lab = Lab::new().await;
+    // Without grace a blob may go before its manifest comes; then the client is told, and begins anew.
+    let push = async |client: usize| {
+        for n in 0..15 {
+            let layer = format!("{client} {n}");
+            let tag = format!("c{client}-{n}");
+            loop {
+                for content in [b"{}".as_slice(), layer.as_bytes()] {
+                    let digest = sha256(content);
+                    let uri = format!("/v2/a/blobs/uploads/?digest={digest}");
+                    lab.ask("POST", &uri, NOTHING, content.to_vec())
+                        .await
+                        .is(201);
+                }
+                let reply = lab.put("a", &tag, &image(&layer)).await;
+                if reply.status == 201 {
+                    break;
+                }
+                reply.is_error(400, "MANIFEST_BLOB_UNKNOWN");
+            }
+        }
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let collect = async {
+        let mut runs = 0;
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let request = axum::http::Request::post("/gc?grace_secs=0");
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            lab.send(lab.service().admin(), request).await.is(200);
+            runs += 1;
+        }
+        runs
+    };
+    let pushes = async {
+        tokio::join!(push(0), push(1), push(2));
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+    };
+    let (runs, ()) = tokio::join!(collect, pushes);
+    assert!(runs > 1, "{runs}");
+    for client in 0..3 {
+        for n in 0..15 {
+            lab.get(&format!("/v2/a/manifests/c{client}-{n}"))
+                .await
+                .is(200);
+            let layer = sha256(format!("{client} {n}").as_bytes());
+            lab.get(&format!("/v2/a/blobs/{layer}")).await.is(200);
+        }
+    }
+    lab.get(&format!("/v2/a/blobs/{}", sha256(b"{}")))
+        .await
+        .is(200);
 }
