@@ -7,7 +7,7 @@ use merkle::{Frontier, Hash, leaf_hash, tile};
 use crate::{
     extra,
     record::TREE,
-    snapshot::{LEVELS, Snapshot, Stored, root_of_edge},
+    snapshot::{EdgeNodes, LEVELS, Snapshot, Stored, root_of_edge},
 };
 
 /// The tiles that a batch adds to a tree, not yet checked.
@@ -19,6 +19,7 @@ pub(crate) struct Batch {
     pub(crate) files: Vec<(String, Vec<u8>)>,
     tiles: Vec<(tile::Tile, usize)>,
     pub(crate) edge: Vec<Vec<Hash>>,
+    pub(crate) nodes: EdgeNodes,
     pub(crate) tail: Vec<Arc<Stored>>,
     pub(crate) frontier: Frontier,
     /// Full hash tiles that came into being.
@@ -48,6 +49,7 @@ impl Batch {
             files: Vec::new(),
             tiles: Vec::new(),
             edge: tree.edge.clone(),
+            nodes: tree.nodes.clone(),
             tail: tree.tail.clone(),
             frontier: tree.frontier.clone(),
             full: Vec::new(),
@@ -55,7 +57,10 @@ impl Batch {
         };
         let mut grown = [false; LEVELS];
         for entry in entries {
-            let added = batch.frontier.append(entry.hash, |_, _, _| {});
+            let nodes = &mut batch.nodes;
+            let added = batch
+                .frontier
+                .append(entry.hash, |level, _, hash| nodes.push(level, hash));
             added.expect("a tree of 2^64 entries cannot be filled");
             batch.tail.push(Arc::clone(entry));
             batch.add(0, entry.hash, &mut grown);
@@ -223,6 +228,7 @@ mod tests {
         Snapshot {
             head,
             edge: Vec::new(),
+            nodes: EdgeNodes::default(),
             tail: Vec::new(),
             frontier: Frontier::new(),
         }

@@ -77,8 +77,8 @@ impl Nodes for Reader<'_> {
             .into());
         }
         if usize::from(width) < tile::WIDTH {
-            let edge = &self.tree.edge[usize::from(tile_level)];
-            return Ok(tile::subtree_root(&edge[range]));
+            let node = self.tree.nodes.get(level, index);
+            return Ok(node.expect("complete, and in the partial tile at the edge"));
         }
         let nodes = self.full_tile(tile_level, tile_index)?;
         // Rows of 256, 128, … hashes lie one after the other.

@@ -12,7 +12,7 @@ use crate::{
     log::Shared,
     reader::Reader,
     record::{CHECKPOINT, RECORD, Record, STAGING, TREE, decode_staging, staging_in},
-    snapshot::{LEVELS, Snapshot, Stored, root_of_edge},
+    snapshot::{EdgeNodes, LEVELS, Snapshot, Stored, root_of_edge},
 };
 
 /// What a log is after it was opened or reloaded.
@@ -273,6 +273,7 @@ fn replay(
 pub(crate) fn snapshot_of(checked: CheckedBatch, head: TreeHead) -> Snapshot {
     let Batch {
         edge,
+        nodes,
         tail,
         frontier,
         ..
@@ -280,6 +281,7 @@ pub(crate) fn snapshot_of(checked: CheckedBatch, head: TreeHead) -> Snapshot {
     Snapshot {
         head,
         edge,
+        nodes,
         tail,
         frontier,
     }
@@ -315,10 +317,12 @@ fn load(data: &dyn Blobs, head: TreeHead) -> Result<Snapshot, OpenError> {
         let (size, want) = (head.tree_size, head.root_hash);
         return Err(Damage::Root { size, got, want }.into());
     }
+    let nodes = EdgeNodes::of(&edge);
     let frontier = Frontier::read(head.tree_size, &Edge(&edge)).map_err(open_error)?;
     Ok(Snapshot {
         head,
         edge,
+        nodes,
         tail,
         frontier,
     })

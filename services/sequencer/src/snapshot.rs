@@ -35,9 +35,56 @@ pub(crate) struct Snapshot {
     pub(crate) head: TreeHead,
     /// Hashes of the partial tile at each tile level.
     pub(crate) edge: Vec<Vec<Hash>>,
+    /// The complete nodes within those partial tiles.
+    pub(crate) nodes: EdgeNodes,
     /// Entries of the partial bundle: as many as `edge[0]` has hashes.
     pub(crate) tail: Vec<Arc<Stored>>,
     pub(crate) frontier: Frontier,
+}
+
+/// The complete nodes of the partial tiles at the right edge, row by row of the binary tree: what proofs
+/// near the edge are read from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EdgeNodes(Vec<Vec<Hash>>);
+
+impl EdgeNodes {
+    /// Of these partial tiles, the lowest level first.
+    pub(crate) fn of(edge: &[Vec<Hash>]) -> Self {
+        let mut rows = Vec::new();
+        for hashes in edge {
+            let mut row = hashes.clone();
+            for _ in 0..tile::HEIGHT {
+                let above = row
+                    .as_chunks::<2>()
+                    .0
+                    .iter()
+                    .map(|[left, right]| node_hash(left, right))
+                    .collect();
+                rows.push(std::mem::replace(&mut row, above));
+            }
+        }
+        Self(rows)
+    }
+
+    /// Adds a node that has just become complete. The root of a tile empties the tile.
+    pub(crate) fn push(&mut self, level: u8, hash: Hash) {
+        let at = usize::from(level);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Vec::new());
+        }
+        if level.is_multiple_of(tile::HEIGHT) && level > 0 {
+            let below = at - usize::from(tile::HEIGHT)..at;
+            self.0[below].iter_mut().for_each(Vec::clear);
+        }
+        self.0[at].push(hash);
+    }
+
+    /// The node (`level`, `index`) of the binary tree, which lies in a partial tile.
+    pub(crate) fn get(&self, level: u8, index: u64) -> Option<Hash> {
+        let per_tile = 1_u64 << (tile::HEIGHT - level % tile::HEIGHT);
+        let row = self.0.get(usize::from(level))?;
+        row.get((index % per_tile) as usize).copied()
+    }
 }
 
 /// Tile levels that a tree with fewer than 2^64 leaves can have.
