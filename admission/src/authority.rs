@@ -77,9 +77,16 @@ async fn check(
     } else {
         Wanted::Attestations
     };
-    let trust = trust(evaluation, authority)
+    let trusted = trusted(evaluation, authority)
         .await
         .map_err(|error| format!("constructing checkOpts for {name}: {error:#}"))?;
+    let place = crate::cache::Key::new(authority, reference, &trusted.hashes);
+    if let Some(known) = evaluation.cached(&place) {
+        attempts.extend(known.attempts);
+        return Ok(known.matched);
+    }
+    let trust = Trust::new(&trusted.root)
+        .map_err(|error| format!("constructing checkOpts for {name}: {error}"))?;
     let what = if wanted == Wanted::Signatures {
         "signature"
     } else {
@@ -92,13 +99,15 @@ async fn check(
         .await
         .map_err(failed)?;
     let accepted = judge(found, authority, reference, wanted, &trust, attempts).map_err(failed)?;
-    match wanted {
+    let matched = match wanted {
         Wanted::Signatures => {
             let signatures: Vec<Value> = accepted.iter().map(signature).collect();
-            Ok(json!({"signatures": signatures}))
+            json!({"signatures": signatures})
         }
-        Wanted::Attestations => check_attestations(authority, reference, &accepted),
-    }
+        Wanted::Attestations => check_attestations(authority, reference, &accepted)?,
+    };
+    evaluation.keep(place, attempts, &matched);
+    Ok(matched)
 }
 
 /// Those of `found` that verify; at least one.
@@ -159,11 +168,17 @@ fn nothing_accepted(wanted: Wanted, errors: &[String], looked: usize, total: usi
     text
 }
 
+/// What is trusted for an authority, and the hashes of what that was taken from.
+struct Base {
+    root: TrustedRoot,
+    hashes: Vec<crypto::Sha256Digest>,
+}
+
 /// What is trusted for this authority. Keyless trust may come from up to three TrustRoots.
-async fn trust(
+async fn trusted(
     evaluation: &Evaluation<'_>,
     authority: &CompiledAuthority,
-) -> anyhow::Result<Trust> {
+) -> anyhow::Result<Base> {
     let wire = &authority.wire;
     let log_ref = wire
         .ctlog
@@ -173,37 +188,46 @@ async fn trust(
         .rfc3161_timestamp
         .as_ref()
         .map_or("", |stamp| &*stamp.trust_root_ref);
-    let Some(keyless) = &wire.keyless else {
-        let logged = wire.ctlog.as_ref().is_some_and(|log| log.url.is_some());
-        let mut root = TrustedRoot::default();
-        if logged || !log_ref.is_empty() {
-            root.tlogs
-                .clone_from(&evaluation.trusted(log_ref).await?.root.tlogs);
-        }
-        if wire.rfc3161_timestamp.is_some() {
-            let trusted = evaluation.trusted(stamp_ref).await?;
-            root.timestamp_authorities
-                .clone_from(&trusted.root.timestamp_authorities);
-        }
-        check_log_url(authority, &root)?;
-        return Ok(Trust::new(&root)?);
+    let keyless = wire.keyless.as_ref();
+    let own_ref = keyless.map_or("", |keyless| &*keyless.trust_root_ref);
+    let mut base = Base {
+        root: TrustedRoot::default(),
+        hashes: Vec::new(),
     };
-    let base = evaluation.trusted(&keyless.trust_root_ref).await?;
-    let mut root = (*base.root).clone();
-    if !log_ref.is_empty() && log_ref != keyless.trust_root_ref {
-        root.tlogs
-            .clone_from(&evaluation.trusted(log_ref).await?.root.tlogs);
+    if keyless.is_some() {
+        let trusted = evaluation.trusted(own_ref).await?;
+        base.root = (*trusted.root).clone();
+        base.hashes.push(trusted.hash);
     }
-    if !stamp_ref.is_empty() && stamp_ref != keyless.trust_root_ref {
+    let logged = wire.ctlog.as_ref().is_some_and(|log| log.url.is_some());
+    let (own_logs, own_stamps) = match keyless {
+        Some(_) => (
+            log_ref.is_empty() || log_ref == own_ref,
+            stamp_ref.is_empty() || stamp_ref == own_ref,
+        ),
+        // A key needs only what is asked of it.
+        None => (
+            log_ref.is_empty() && !logged,
+            wire.rfc3161_timestamp.is_none(),
+        ),
+    };
+    if !own_logs {
+        let trusted = evaluation.trusted(log_ref).await?;
+        base.root.tlogs.clone_from(&trusted.root.tlogs);
+        base.hashes.push(trusted.hash);
+    }
+    if !own_stamps {
         let trusted = evaluation.trusted(stamp_ref).await?;
-        root.timestamp_authorities
+        base.root
+            .timestamp_authorities
             .clone_from(&trusted.root.timestamp_authorities);
+        base.hashes.push(trusted.hash);
     }
-    if let Some(own) = own_authority(keyless)? {
-        root.certificate_authorities = vec![own];
+    if let Some(own) = keyless.map(own_authority).transpose()?.flatten() {
+        base.root.certificate_authorities = vec![own];
     }
-    check_log_url(authority, &root)?;
-    Ok(Trust::new(&root)?)
+    check_log_url(authority, &base.root)?;
+    Ok(base)
 }
 
 /// A `ctlog.url` names a log of the trust root, unless a TrustRoot says which logs count.

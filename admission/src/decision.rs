@@ -6,10 +6,11 @@ use oci::ImageReference;
 use serde_json::{Value, json};
 
 use crate::authority::{self, Outcome};
+use crate::cache;
 use crate::config::{NoMatchPolicy, PolicyCombination};
 use crate::field_error::{FieldErrors, Level};
 use crate::policy::applies;
-use crate::record::{ImageDecision, PolicyDecision};
+use crate::record::{Attempt, ImageDecision, PolicyDecision};
 use crate::registry::{Keychain, Registry};
 use crate::service::Service;
 use crate::store::{CompiledPolicy, Objects};
@@ -39,6 +40,20 @@ impl Evaluation<'_> {
 
     pub(crate) const fn signatures_max(&self) -> usize {
         self.service.signatures_max()
+    }
+
+    /// What an authority said of an image a short while ago.
+    pub(crate) fn cached(&self, place: &cache::Key) -> Option<cache::Known> {
+        self.service.cache().get(place, self.service.now())
+    }
+
+    /// Keeps what an authority says of an image.
+    pub(crate) fn keep(&self, place: cache::Key, attempts: &[Attempt], matched: &Value) {
+        let known = cache::Known {
+            attempts: attempts.to_vec(),
+            matched: matched.clone(),
+        };
+        self.service.cache().put(place, known, self.service.now());
     }
 
     /// The trusted root of a TrustRoot, or the default for `""`.

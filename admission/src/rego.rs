@@ -14,6 +14,7 @@ const EVALUATION_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Rego {
     name: String,
     engine: Engine,
+    source: String,
 }
 
 impl Rego {
@@ -34,7 +35,13 @@ impl Rego {
         Ok(Self {
             name: name.to_owned(),
             engine,
+            source: source.to_owned(),
         })
+    }
+
+    /// What was compiled.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
     }
 
     /// Evaluates with `input`. `Ok` carries a warning that the policy wants to be shown.

@@ -11,6 +11,7 @@ use runtime::tls::ServerTls;
 use runtime::{Context, Figure, FigureKind, Listener};
 use serde_json::Value;
 
+use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::config::{Config, PolicyCombination};
 use crate::decision::Evaluation;
@@ -51,6 +52,7 @@ pub struct Service {
     tls: ServerTls,
     registry: Registry,
     trust: TrustStore,
+    cache: Cache,
     counts: Counts,
 }
 
@@ -74,6 +76,14 @@ impl Service {
 
     pub(crate) const fn combination(&self) -> PolicyCombination {
         self.config.policy_combination
+    }
+
+    pub(crate) const fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.context.clock.now()
     }
 
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
@@ -374,6 +384,7 @@ impl runtime::Service for Service {
             counts: Counts::default(),
             registry,
             trust,
+            cache: Cache::new(config.cache_secs),
             config,
             context: context.clone(),
             tls,

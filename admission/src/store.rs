@@ -65,6 +65,8 @@ pub(crate) struct CompiledAuthority {
     pub(crate) identities: Vec<verify::Identity>,
     /// One for each attestation.
     pub(crate) attestation_policies: Vec<Option<Rego>>,
+    /// Over all of it, referred objects included.
+    pub(crate) hash: crypto::Sha256Digest,
 }
 
 /// A policy, ready to be evaluated.
@@ -380,12 +382,14 @@ impl Objects {
                     .map(|policy| self.compile_rego(&attestation.name, policy, config))
                     .transpose()
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, String>>()?;
+        let hash = authority_hash(authority, &keys, &attestation_policies)?;
         Ok(CompiledAuthority {
             wire: authority.clone(),
             keys,
             identities,
             attestation_policies,
+            hash,
         })
     }
 
@@ -456,6 +460,21 @@ impl Objects {
         let secret = self.secrets.get(&(namespace.to_owned(), name.to_owned()))?;
         secret.get(entry).map(Vec::as_slice)
     }
+}
+
+fn authority_hash(
+    wire: &Authority,
+    keys: &[Key],
+    expressions: &[Option<Rego>],
+) -> Result<crypto::Sha256Digest, String> {
+    let keys: Vec<String> = keys.iter().map(|key| key.key.to_pem()).collect();
+    let expressions: Vec<Option<&str>> = expressions
+        .iter()
+        .map(|one| one.as_ref().map(Rego::source))
+        .collect();
+    let whole =
+        serde_json::to_vec(&(wire, keys, expressions)).map_err(|error| error.to_string())?;
+    Ok(crypto::sha256(&whole))
 }
 
 /// An inlined attestation has its policy's fields beside its own.

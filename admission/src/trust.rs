@@ -14,10 +14,12 @@ use url::Url;
 use crate::store::Objects;
 use crate::trust_root;
 
-/// A trusted root with what verification made of it.
+/// A trusted root.
 #[derive(Clone, Debug)]
 pub(crate) struct Trusted {
     pub(crate) root: Arc<TrustedRoot>,
+    /// Over its JSON.
+    pub(crate) hash: crypto::Sha256Digest,
 }
 
 /// Looks trusted roots up, and keeps them for a while.
@@ -98,8 +100,10 @@ impl TrustStore {
             None => self.look_up_default(now).await?,
             Some(spec) => self.look_up(spec, now).await?,
         };
+        let hash = crypto::sha256(root.to_json().as_bytes());
         let trusted = Trusted {
             root: Arc::new(root),
+            hash,
         };
         let until = now.saturating_add(self.refresh).unwrap_or(now);
         let entry = Kept {

@@ -964,3 +964,49 @@ async fn conversion_keeps_the_log() {
     );
     assert_eq!(converted.get("extra"), None);
 }
+
+#[tokio::test]
+async fn what_verified_is_remembered_by_digest_policy_and_trust_for_a_while() {
+    let world = World::new().await;
+    world.sign(SUBJECT, Log::V2);
+    let spec = |authorities: Value| json!({"images": [{"glob": "**"}], "authorities": authorities});
+    let webhook = world.webhook(&[policy("p", &spec(lesson()))]).await;
+    let asked = async || {
+        let before = world.registry.requests().len();
+        assert_eq!(webhook.validate_pod(&world.image()).await, "");
+        world.registry.requests().len() - before
+    };
+    assert!(asked().await > 0);
+    assert_eq!(asked().await, 0);
+    webhook.context.clock.advance(61);
+    assert!(asked().await > 0);
+    // Another policy is another question.
+    let mut other = lesson();
+    other[0]["keyless"]["identities"][0]["subject"] = json!("https://other");
+    support::write_objects(&webhook.policies(), &[policy("p", &spec(other))]);
+    let request = Request::post("/policies/reload")
+        .body(Body::empty())
+        .expect("a request");
+    webhook.admin_send(request).await;
+    assert_ne!(webhook.validate_pod(&world.image()).await, "");
+    // What was denied is asked again.
+    let unsigned = format!(
+        "{}/fleet-org/app@{}",
+        world.registry.address(),
+        support::digest(b"x")
+    );
+    assert!(
+        webhook
+            .validate_pod(&unsigned)
+            .await
+            .ends_with("no signatures found")
+    );
+    let before = world.registry.requests().len();
+    assert!(
+        webhook
+            .validate_pod(&unsigned)
+            .await
+            .ends_with("no signatures found")
+    );
+    assert!(world.registry.requests().len() > before);
+}
