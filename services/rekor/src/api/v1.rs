@@ -15,7 +15,6 @@ use axum::{
 };
 use bytes::Bytes;
 use runtime::http::BodyError;
-use serde_json::Value;
 
 use crate::{Error, Service, config::Operation, intake::IntakeError};
 use answer::{json, refuse};
@@ -284,10 +283,10 @@ async fn create_log_entry(
 ) -> Result<Response, Error> {
     let proposal = queries::value(body, "proposedEntry")?;
     let location = |id: &str| format!("{path}/{id}{}", query.without_api_key());
-    match service.create_log_entry(proposal).await {
+    match service.create_log_entry(proposal, body.len()).await {
         Ok(entry) => {
-            let id = entry.entry_id.clone();
-            let mut response = json(StatusCode::CREATED, &answer::log_entry(service, entry));
+            let mut response = json(StatusCode::CREATED, &answer::LogEntry::new(service, &entry));
+            let id = entry.entry_id;
             let headers = response.headers_mut();
             // Without quotes: Go clients look the entry up by this header as it is.
             headers.insert(header::ETAG, text(&id));
@@ -316,21 +315,27 @@ async fn get_log_entry_by_index(service: &Arc<Service>, query: &Query) -> Result
         .integer("logIndex", 0)?
         .ok_or_else(|| Query::required("logIndex"))?;
     let entry = service.log_entry_by_index(index).await?;
-    Ok(json(StatusCode::OK, &answer::log_entry(service, entry)))
+    Ok(json(
+        StatusCode::OK,
+        &answer::LogEntry::new(service, &entry),
+    ))
 }
 
 async fn get_log_entry_by_uuid(service: &Arc<Service>, uuid: &str) -> Result<Response, Error> {
     queries::check_uuid(uuid, "entryUUID", "path")?;
     let entry = service.log_entry_by_uuid(uuid.to_owned()).await?;
-    Ok(json(StatusCode::OK, &answer::log_entry(service, entry)))
+    Ok(json(
+        StatusCode::OK,
+        &answer::LogEntry::new(service, &entry),
+    ))
 }
 
 async fn search_log_query(service: &Arc<Service>, body: &Bytes) -> Result<Response, Error> {
     let query = queries::log_query(body)?;
     let found = service.search_log_query(query).await?;
-    let entries: Vec<Value> = found
-        .into_iter()
-        .map(|entry| answer::log_entry(service, entry))
+    let entries: Vec<_> = found
+        .iter()
+        .map(|entry| answer::LogEntry::new(service, entry))
         .collect();
     Ok(json(StatusCode::OK, &entries))
 }

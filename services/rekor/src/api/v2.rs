@@ -142,7 +142,7 @@ async fn create_entry(
         IntakeError::Body(BodyError::Timeout | BodyError::Broken) => V2Error::BodyBroken,
     })?;
     let request = entry::v2::Request::from_json(&body).map_err(V2Error::Json)?;
-    let (entry, leaf, appended) = service.create_entry(request).await?;
+    let (entry, leaf, appended) = service.create_entry(request, body.len()).await?;
     let answer = messages::Answer::new(&service.v2.log_id(), entry.kind(), &leaf, &appended);
     Ok(json(StatusCode::CREATED, &answer))
 }

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json as value};
 
 use crate::{Error, Service, service::LoggedEntry};
@@ -54,29 +54,82 @@ pub(super) fn refuse(error: &Error) -> Response {
     response
 }
 
-/// An entry under its id, with proof, promise and attestation.
-pub(super) fn log_entry(service: &Service, entry: LoggedEntry) -> Value {
-    let hashes: Vec<String> = entry.inclusion_proof.iter().map(hex::encode).collect();
-    let mut answer = value!({
-        "body": STANDARD.encode(&entry.body),
-        "integratedTime": entry.integrated_time,
-        "logID": service.v1.log_id,
-        "logIndex": entry.leaf_index,
-        "verification": {
-            "inclusionProof": {
-                "checkpoint": &*entry.head.checkpoint,
-                "hashes": hashes,
-                "logIndex": entry.leaf_index,
-                "rootHash": hex::encode(entry.head.root_hash),
-                "treeSize": entry.head.tree_size,
+/// An entry under its id, with proof, promise and attestation: an object of one member.
+pub(super) struct LogEntry<'a> {
+    id: &'a str,
+    entry: LogEntryAnon<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEntryAnon<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attestation: Option<Attestation>,
+    body: String,
+    integrated_time: i64,
+    #[serde(rename = "logID")]
+    log_id: &'a str,
+    log_index: u64,
+    verification: Verification<'a>,
+}
+
+#[derive(Serialize)]
+struct Attestation {
+    data: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verification<'a> {
+    inclusion_proof: InclusionProof<'a>,
+    signed_entry_timestamp: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InclusionProof<'a> {
+    checkpoint: &'a str,
+    hashes: Vec<String>,
+    log_index: u64,
+    root_hash: String,
+    tree_size: u64,
+}
+
+impl<'a> LogEntry<'a> {
+    pub(super) fn new(service: &'a Service, entry: &'a LoggedEntry) -> Self {
+        let attestation = entry.attestation.as_ref();
+        let inclusion_proof = InclusionProof {
+            checkpoint: &entry.head.checkpoint,
+            hashes: entry.inclusion_proof.iter().map(hex::encode).collect(),
+            log_index: entry.leaf_index,
+            root_hash: hex::encode(entry.head.root_hash),
+            tree_size: entry.head.tree_size,
+        };
+        let signed_entry_timestamp = STANDARD.encode(&entry.inclusion_promise);
+        let entry_anon = LogEntryAnon {
+            attestation: attestation.map(|data| Attestation {
+                data: STANDARD.encode(data),
+            }),
+            body: STANDARD.encode(&entry.body),
+            integrated_time: entry.integrated_time,
+            log_id: &service.v1.log_id,
+            log_index: entry.leaf_index,
+            verification: Verification {
+                inclusion_proof,
+                signed_entry_timestamp,
             },
-            "signedEntryTimestamp": STANDARD.encode(&entry.inclusion_promise),
-        },
-    });
-    if let Some(attestation) = entry.attestation {
-        answer["attestation"] = value!({ "data": STANDARD.encode(attestation) });
+        };
+        Self {
+            id: &entry.entry_id,
+            entry: entry_anon,
+        }
     }
-    value!({ entry.entry_id: answer })
+}
+
+impl Serialize for LogEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.id, &self.entry)])
+    }
 }
 
 /// The published tree head.

@@ -70,10 +70,12 @@ impl Rekor for Server {
         &self,
         request: Request<rekor_v2::CreateEntryRequest>,
     ) -> Result<Response<rekor_v1::TransparencyLogEntry>, Status> {
-        let request = messages::request(request.into_inner());
+        let request = request.into_inner();
+        let bytes = prost::Message::encoded_len(&request);
+        let request = messages::request(request);
         let (entry, leaf, appended) = self
             .0
-            .create_entry(request)
+            .create_entry(request, bytes)
             .await
             .map_err(|error| status(&error))?;
         let log_id = self.0.v2.log_id();
