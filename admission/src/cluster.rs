@@ -323,3 +323,66 @@ async fn set_authority(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{DynamicObject, Event, Known, take};
+
+    fn object(name: &str, data: &str) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "managedFields": [{"manager": "kubectl"}]},
+            "spec": {"mode": data}, "status": {"conditions": []},
+        }))
+        .expect("an object")
+    }
+
+    fn names(known: Option<&Known>) -> Vec<&str> {
+        known
+            .into_iter()
+            .flatten()
+            .map(|((_, name), _)| name.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_list_replaces_what_was_known_when_it_is_whole() {
+        let (mut listing, mut known) = (Known::new(), None);
+        let mut event = |event| {
+            let changed = take(event, 0, &mut listing, &mut known);
+            (changed, known.clone())
+        };
+        assert!(!event(Event::Init).0);
+        assert!(!event(Event::InitApply(object("a", "warn"))).0);
+        assert!(event(Event::InitDone).0);
+        assert!(event(Event::Apply(object("b", "warn"))).0);
+        let (changed, known) = event(Event::Delete(object("a", "warn")));
+        assert!(changed);
+        assert_eq!(names(known.as_ref()), ["b"]);
+        event(Event::Init);
+        let (changed, known) = event(Event::InitApply(object("c", "warn")));
+        assert!(!changed);
+        assert_eq!(names(known.as_ref()), ["b"]);
+        assert_eq!(names(event(Event::InitDone).1.as_ref()), ["c"]);
+    }
+
+    #[test]
+    fn objects_are_as_in_a_file() {
+        let (mut listing, mut known) = (Known::new(), None);
+        take(
+            Event::Apply(object("a", "warn")),
+            0,
+            &mut listing,
+            &mut known,
+        );
+        let value = known.expect("known").into_values().next().expect("one");
+        assert_eq!(
+            value,
+            json!({
+                "apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy",
+                "metadata": {"name": "a"}, "spec": {"mode": "warn"},
+            })
+        );
+    }
+}

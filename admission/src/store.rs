@@ -601,3 +601,101 @@ fn text(object: &Value, pointer: &str) -> String {
 fn text_of<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Config, Objects, Origin, parse};
+
+    fn origin(object: Value) -> Origin {
+        Origin {
+            file: "f.yaml".to_owned(),
+            object,
+        }
+    }
+
+    fn policy(name: &str, spec: &Value) -> Origin {
+        origin(json!({
+            "apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy",
+            "metadata": {"name": name}, "spec": spec,
+        }))
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_used_stays_and_denies_what_it_matches() {
+        let missing = json!({"secretRef": {"name": "gone"}});
+        let documents = [
+            policy(
+                "key",
+                &json!({"images": [{"glob": "r/a**"}], "authorities": [{"key": missing}]}),
+            ),
+            policy(
+                "glob",
+                &json!({"images": [{"glob": "["}], "authorities": []}),
+            ),
+            policy("shape", &json!({"images": 1})),
+        ];
+        let objects = Objects::compile(&documents, &Config::default());
+        assert_eq!(objects.problems.len(), 3);
+        assert!(
+            objects
+                .policies
+                .values()
+                .all(|policy| policy.broken.is_some())
+        );
+        let matching = |image: &str| {
+            let matching = objects
+                .policies
+                .values()
+                .filter(|one| one.matches_image(image));
+            matching.map(|one| one.name.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(matching("r/a@sha256:0"), ["glob", "key", "shape"]);
+        assert_eq!(matching("r/b@sha256:0"), ["glob", "shape"]);
+        let error = Objects::compile_all(&documents, &Config::default()).expect_err("all or none");
+        assert_eq!(
+            error.to_string(),
+            "f.yaml: ClusterImagePolicy \"key\": secret \"gone\" not found"
+        );
+    }
+
+    #[test]
+    fn the_hash_of_an_authority_is_over_what_it_refers_to() {
+        let hash = |rego: &str| {
+            let map = json!({
+                "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "cosign-system"},
+                "data": {"k": format!("package sigstore\n{rego}")},
+            });
+            let expression = json!({"type": "rego", "configMapRef": {"name": "m", "key": "k"}});
+            let authority = json!({
+                "keyless": {"url": "https://f", "identities": [{"issuer": "i", "subject": "s"}]},
+                "attestations": [{"name": "a", "predicateType": "https://p", "policy": expression}],
+            });
+            let spec = json!({"images": [{"glob": "**"}], "authorities": [authority]});
+            let documents = [policy("p", &spec), origin(map)];
+            let objects = Objects::compile_all(&documents, &Config::default()).expect("valid");
+            objects.policies["p"].authorities[0].hash
+        };
+        assert_eq!(hash("isCompliant = true"), hash("isCompliant = true"));
+        assert_ne!(hash("isCompliant = true"), hash("isCompliant = false"));
+    }
+
+    #[test]
+    fn files_may_hold_many_documents_and_lists() {
+        let text = "kind: A\n---\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n";
+        let kinds: Vec<String> = parse("f", text)
+            .expect("YAML")
+            .iter()
+            .map(|origin| {
+                origin.object["kind"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(kinds, ["A", "B", "C"]);
+        assert!(parse("f", "a: [").is_err());
+        assert!(parse("f", "a: 1\na: 2").is_err());
+    }
+}
