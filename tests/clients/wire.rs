@@ -90,5 +90,8 @@ pub(crate) fn send<A: AsRef<std::ffi::OsStr>>(scene: &Scene, arguments: &[A]) ->
     let outcome = scene.home.run(&tests::client("curl"), &all);
     let text = outcome.text();
     let (body, status) = text.rsplit_once('\n').unwrap_or(("", "0"));
-    (status.parse().unwrap_or(0), body.to_owned())
+    match status.parse() {
+        Ok(0) | Err(_) => (0, outcome.all()),
+        Ok(status) => (status, body.to_owned()),
+    }
 }

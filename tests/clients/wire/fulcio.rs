@@ -341,3 +341,98 @@ fn fulcio_v1_answers_201_with_pem_and_refuses_as_v2_does() {
     assert_eq!(status, 400, "{answer}");
     assert!(answer.contains(TOKEN), "{answer}");
 }
+
+/// A request with the certificate signing request of a file.
+fn with_csr(right: &Right, csr: &[u8]) -> String {
+    let mut body = right.body();
+    body.as_object_mut().unwrap().remove("publicKeyRequest");
+    body["certificateSigningRequest"] = json!(STANDARD.encode(csr));
+    body.to_string()
+}
+
+#[test]
+fn fulcio_certifies_the_requests_that_openssl_makes_and_no_tampered_ones() {
+    let scene = Scene::new();
+    let right = Right::new(&scene);
+    let url = format!("{}/api/v2/signingCert", scene.siglab.url("fulcio", "http"));
+    let to = (&*url, "application/json");
+    let before = tree_size(&scene);
+    let mut requests = Vec::new();
+    for (name, algorithm) in [
+        (
+            "P-256",
+            &["ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha256"][..],
+        ),
+        (
+            "P-384",
+            &["ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-sha384"],
+        ),
+        (
+            "P-521",
+            &["ec", "-pkeyopt", "ec_paramgen_curve:P-521", "-sha512"],
+        ),
+        ("RSA 2048", &["rsa:2048", "-sha256"]),
+        ("RSA 4096", &["rsa:4096", "-sha256"]),
+        ("Ed25519", &["ed25519"]),
+    ] {
+        let flags = [
+            "req",
+            "-new",
+            "-nodes",
+            "-subj",
+            "/CN=ignored",
+            "-keyout",
+            "key.pem",
+        ];
+        let flags = [&flags[..], &["-out", "request.pem", "-newkey"], algorithm].concat();
+        let _ = scene.run("openssl", &flags).succeeds();
+        let csr = with_csr(&right, &scene.home.read("request.pem"));
+        requests.push(post(
+            &scene,
+            name,
+            to,
+            csr,
+            (200, "signedCertificateEmbeddedSct"),
+        ));
+    }
+    check(&scene, &requests);
+    let issued = requests.len() as u64;
+    assert_eq!(tree_size(&scene), before + issued);
+
+    let (_, mut der) =
+        crypto::from_pem(&String::from_utf8(scene.home.read("request.pem")).unwrap()).unwrap();
+    let der_only = with_csr(&right, &der);
+    *der.last_mut().unwrap() ^= 1;
+    let tampered = with_csr(
+        &right,
+        crypto::to_pem("CERTIFICATE REQUEST", &der).as_bytes(),
+    );
+    let weak = [
+        "req", "-new", "-nodes", "-subj", "/CN=x", "-keyout", "key.pem", "-newkey", "rsa:1024",
+    ];
+    let _ = scene
+        .run("openssl", &[&weak[..], &["-out", "weak.pem"]].concat())
+        .succeeds();
+    let weak = with_csr(&right, &scene.home.read("weak.pem"));
+    check(
+        &scene,
+        &[
+            post(
+                &scene,
+                "signature of another key",
+                to,
+                tampered,
+                (400, PROOF),
+            ),
+            post(&scene, "DER without PEM", to, der_only, (400, CSR)),
+            post(
+                &scene,
+                "weak key",
+                to,
+                weak,
+                (400, "The public key supplied in the request is insecure"),
+            ),
+        ],
+    );
+    assert_eq!(tree_size(&scene), before + issued);
+}
