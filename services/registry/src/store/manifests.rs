@@ -165,7 +165,8 @@ impl Store {
         tags: &[Tag],
     ) -> Result<(), Error> {
         self.note_linked(digest);
-        let known = Link::read(&self.layout, name, digest)?;
+        // A link that cannot be read is written anew.
+        let known = Link::read(&self.layout, name, digest).unwrap_or_default();
         let now = self.now().as_microsecond();
         let link = Link {
             media_type: manifest.media_type().to_owned(),

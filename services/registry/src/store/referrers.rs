@@ -283,9 +283,12 @@ fn rebuild(layout: &Layout, index: &Index) -> anyhow::Result<Sum> {
     let names = layout.repository_names()?;
     for (done, name) in names.iter().enumerate() {
         for digest in layout.manifest_links(name)? {
-            let Some((key, value)) = entry_of(layout, name, &digest)? else {
-                continue;
-            };
+            let entry = entry_of(layout, name, &digest).unwrap_or_else(|error| {
+                // One manifest that cannot be read is no reason to withhold all others.
+                tracing::error!(repository = %name, %digest, "not in the index: {error:#}");
+                None
+            });
+            let Some((key, value)) = entry else { continue };
             sum.add(&key, &value);
             batch.push((key, Some(value)));
             if batch.len() >= BATCH {

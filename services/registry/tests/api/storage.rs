@@ -127,8 +127,7 @@ async fn the_check_names_what_is_wrong() {
     damage(&content(lab.path(), &layer_one));
     fs::remove_file(content(lab.path(), &layer_two)).unwrap();
     fs::remove_file(link(&two)).unwrap();
-    runtime::files::replace(&link(&signature), b"{").unwrap();
-    // A link that cannot be read stops a rebuild of the index; the check is of everything else too.
+    // It parses, and does not fit its content.
     let text = fs::read_to_string(link(&one)).unwrap();
     runtime::files::replace(
         &link(&signature),
@@ -179,4 +178,30 @@ async fn half_written_files_are_swept() {
         lab.get("/v2/a/tags/list").await.json()["tags"],
         serde_json::json!(["v1"])
     );
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_read_is_written_anew_by_a_push() {
+    let mut lab = Lab::new().await;
+    let subject = lab.image("a", "v1", "layer").await;
+    let signature = lab.signature("a", &subject, "one").await;
+    let hex = signature.strip_prefix("sha256:").unwrap().to_owned();
+    lab.restart(|dir| {
+        let link = dir.join("repositories/a/_manifests/sha256").join(hex);
+        runtime::files::replace(&link, b"{").unwrap();
+        fs::remove_dir_all(dir.join("index")).unwrap();
+    })
+    .await;
+    // The others are served, this one is not until it is pushed again.
+    lab.get("/v2/a/manifests/v1").await.is(200);
+    assert_eq!(lab.referrers("a", &subject).await.len(), 0);
+    lab.get(&format!("/v2/a/manifests/{signature}"))
+        .await
+        .is_error(500, "UNKNOWN");
+    lab.signature("a", &subject, "one").await;
+    lab.get(&format!("/v2/a/manifests/{signature}"))
+        .await
+        .is(200);
+    assert_eq!(lab.referrers("a", &subject).await, [signature]);
+    assert_eq!(fsck(&mut lab).faults, []);
 }
