@@ -51,18 +51,16 @@ async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Resp
     outcome.unwrap_or_else(Error::into_response)
 }
 
-/// GET, or a form POST with an empty body, which the real gateway takes for a GET.
+/// GET, or a form POST, which the real gateway takes for a GET whatever the form says.
 fn read_only(request: &Request) -> Result<(), Error> {
-    let empty_form = request.method() == Method::POST
-        && request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| {
-                kind.as_bytes()
-                    .starts_with(b"application/x-www-form-urlencoded")
-            })
-        && axum::body::HttpBody::is_end_stream(request.body());
-    if request.method() == Method::GET || empty_form {
+    let is_form = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| {
+            kind.as_bytes()
+                .starts_with(b"application/x-www-form-urlencoded")
+        });
+    if request.method() == Method::GET || (request.method() == Method::POST && is_form) {
         return Ok(());
     }
     Err(Error::MethodNotAllowed)
@@ -133,7 +131,11 @@ fn bearer(headers: &HeaderMap) -> String {
     let value = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().replacen("Bearer ", "", 1)
+    value
+        .unwrap_or_default()
+        .replacen("Bearer ", "", 1)
+        .trim()
+        .to_owned()
 }
 
 fn json(body: String) -> Response {
@@ -179,13 +181,6 @@ fn preflight(headers: &HeaderMap, method: &HeaderValue, has_origin: bool) -> Res
     let names = asked
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let allowed = names
-        .split(',')
-        .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| !name.is_empty())
-        .all(|name| {
-            ["accept", "content-type", "origin", "x-requested-with"].contains(&name.as_str())
-        });
     let method_allowed = ["GET", "POST", "HEAD"].iter().any(|known| method == *known);
     let mut response = StatusCode::NO_CONTENT.into_response();
     let to = response.headers_mut();
@@ -195,15 +190,26 @@ fn preflight(headers: &HeaderMap, method: &HeaderValue, has_origin: bool) -> Res
             "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
         ),
     );
-    if has_origin && allowed && method_allowed {
+    if has_origin && may_send(names) && method_allowed {
         to.insert(
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             HeaderValue::from_static("*"),
         );
         to.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-        if let Some(asked) = asked {
+        if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
             to.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
         }
     }
     response
+}
+
+/// Whether a page may send these headers. Browsers write them in lower case, sorted and once each (Fetch
+/// "CORS-unsafe request-header names"), and nothing else is taken.
+fn may_send(names: &str) -> bool {
+    let mut allowed = ["accept", "content-type", "x-requested-with"].into_iter();
+    names
+        .split(',')
+        .map(|name| name.trim_matches([' ', '\t']))
+        .filter(|name| !name.is_empty())
+        .all(|name| allowed.any(|known| known == name))
 }

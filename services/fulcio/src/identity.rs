@@ -66,16 +66,7 @@ impl<'a> Principal<'a> {
                 Identity::Name(San::username(&text))
             }
             IssuerType::Spiffe => spiffe(&subject, &issuer.spiffe_trust_domain)?,
-            IssuerType::Kubernetes => {
-                let text = |path: &[&str]| at(&token.claims, path).and_then(Value::as_str);
-                let namespace = text(&["kubernetes.io", "namespace"]).unwrap_or_default();
-                let account =
-                    text(&["kubernetes.io", "serviceaccount", "name"]).unwrap_or_default();
-                let uri = format!(
-                    "https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}"
-                );
-                Identity::Uri(uri, FulcioExtensions::new())
-            }
+            IssuerType::Kubernetes => kubernetes(&token.claims)?,
             IssuerType::ChainguardIdentity => {
                 if let Ok(email) = verified_email(&token, false) {
                     name = email;
@@ -161,7 +152,6 @@ fn is_email(text: &str) -> bool {
     };
     let atom = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
     let local_is_good = !local.is_empty()
-        && local.len() <= 64
         && local
             .split('.')
             .all(|part| !part.is_empty() && part.chars().all(atom));
@@ -205,6 +195,35 @@ fn uri<'a>(subject: &str, domain: &str) -> Result<Identity<'a>, Rejection> {
         });
     }
     Ok(Identity::Name(San::Uri(got.as_str().to_owned())))
+}
+
+/// The service account of a projected token. What is missing is empty, what is of another kind refused.
+fn kubernetes<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Bound {
+        namespace: Option<String>,
+        serviceaccount: Option<ServiceAccount>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct ServiceAccount {
+        name: Option<String>,
+    }
+    let claim = claims.get("kubernetes.io").cloned().unwrap_or_default();
+    let bound: Option<Bound> =
+        serde_json::from_value(claim).map_err(|_| Rejection::ClaimMissing {
+            claim: "kubernetes.io",
+        })?;
+    let bound = bound.unwrap_or_default();
+    let namespace = bound.namespace.unwrap_or_default();
+    let account = bound
+        .serviceaccount
+        .unwrap_or_default()
+        .name
+        .unwrap_or_default();
+    let uri = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}");
+    Ok(Identity::Uri(uri, FulcioExtensions::new()))
 }
 
 /// Whether a text is a trust domain name (SPIFFE-ID §2.1).

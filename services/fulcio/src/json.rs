@@ -20,7 +20,7 @@ pub enum JsonError {
         /// The character.
         character: char,
         /// Where it was found.
-        context: &'static str,
+        context: Place,
     },
     /// Nested deeper than is read.
     #[error("exceeded max depth")]
@@ -65,6 +65,52 @@ pub enum JsonError {
     },
 }
 
+/// Where a character can not stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// After an element of an array.
+    ArrayElement,
+    /// Where a value starts.
+    BeginningOfValue,
+    /// Behind a backslash.
+    Escape,
+    /// Inside of `true`, `false` or `null`.
+    Literal {
+        /// The word.
+        word: &'static str,
+        /// The character that should follow.
+        expected: char,
+    },
+    /// After a member of an object.
+    Member,
+    /// After the name of a member.
+    Name,
+    /// Where a name starts.
+    NameStart,
+    /// Inside of a number.
+    Number,
+    /// Inside of a text.
+    Text,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ArrayElement => "after array element",
+            Self::BeginningOfValue => "looking for beginning of value",
+            Self::Escape => "in string escape code",
+            Self::Literal { word, expected } => {
+                return write!(f, "in literal {word} (expecting '{expected}')");
+            }
+            Self::Member => "after object key:value pair",
+            Self::Name => "after object key",
+            Self::NameStart => "looking for beginning of object key string",
+            Self::Number => "in numeric literal",
+            Self::Text => "in string literal",
+        })
+    }
+}
+
 /// A place in the body, both counted from 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Position {
@@ -82,8 +128,14 @@ fn quoted(character: char) -> String {
     match character {
         '\'' => r"'\''".to_owned(),
         '"' => "'\"'".to_owned(),
-        other if other.is_control() => format!("'{}'", other.escape_default()),
-        other => format!("'{other}'"),
+        '\t' | '\n' | '\r' => format!("'{}'", character.escape_default()),
+        control if control < ' ' || control == '\x7f' => format!("'\\x{:02x}'", control as u32),
+        // Go's scanner sees bytes.
+        other => {
+            let mut bytes = [0; 4];
+            let first = other.encode_utf8(&mut bytes).as_bytes()[0];
+            format!("'{}'", char::from(first))
+        }
     }
 }
 
@@ -123,13 +175,13 @@ pub(crate) struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Parses the first value of `text`; what comes after it is not looked at. No value is no error.
+    /// Positions count from where the value starts.
     pub(crate) fn parse(text: &'a str) -> Result<Self, JsonError> {
-        let mut parser = Parser { text, at: 0 };
-        parser.skip_space();
-        if parser.at == text.len() {
+        let text = text.trim_start_matches([' ', '\t', '\r', '\n']);
+        if text.is_empty() {
             return Ok(Self { text, root: None });
         }
-        let root = Some(parser.value(0)?);
+        let root = Some(Parser { text, at: 0 }.value(0)?);
         Ok(Self { text, root })
     }
 
@@ -246,6 +298,18 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// A name or a whole number; what it says is not looked at.
+    pub(crate) fn check_enum(&self, field: FieldName) -> Result<(), JsonError> {
+        match self.member(field)? {
+            None => Ok(()),
+            Some(Member { value, .. }) => match value.kind {
+                Kind::String(_) => Ok(()),
+                Kind::Number if value.raw.parse::<i32>().is_ok() => Ok(()),
+                _ => Err(self.invalid("enum", field, value)),
+            },
+        }
+    }
+
     fn invalid(&self, kind: &'static str, field: FieldName, value: &Value<'_>) -> JsonError {
         JsonError::InvalidValue {
             position: position(self.text, value.at),
@@ -300,7 +364,7 @@ impl<'a> Parser<'a> {
             .ok_or(JsonError::UnexpectedEof)
     }
 
-    fn unexpected(&self, context: &'static str) -> JsonError {
+    fn unexpected(&self, context: Place) -> JsonError {
         match self.peek() {
             Ok(character) => JsonError::InvalidCharacter { character, context },
             Err(end) => end,
@@ -327,7 +391,7 @@ impl<'a> Parser<'a> {
             't' => self.literal("true", Kind::Literal)?,
             'f' => self.literal("false", Kind::Literal)?,
             'n' => self.literal("null", Kind::Null)?,
-            _ => return Err(self.unexpected("looking for beginning of value")),
+            _ => return Err(self.unexpected(Place::BeginningOfValue)),
         };
         let raw = match kind {
             Kind::Object(_) | Kind::Array => &self.text[at..=at],
@@ -339,21 +403,46 @@ impl<'a> Parser<'a> {
     fn literal(&mut self, word: &'static str, kind: Kind<'a>) -> Result<Kind<'a>, JsonError> {
         for expected in word.chars() {
             if self.peek()? != expected {
-                return Err(self.unexpected("in literal"));
+                return Err(self.unexpected(Place::Literal { word, expected }));
             }
             self.at += 1;
         }
         Ok(kind)
     }
 
+    /// A number by the grammar of RFC 8259 §6, of any size.
     fn number(&mut self) -> Result<(), JsonError> {
-        let rest = &self.text[self.at..];
-        let is_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
-        let end = rest.find(|c| !is_number(c)).unwrap_or(rest.len());
-        self.at += end;
-        if serde_json::from_str::<serde_json::Number>(&rest[..end]).is_err() {
-            return Err(self.unexpected("in numeric literal"));
+        self.skip('-');
+        if !self.skip('0') {
+            self.digits()?;
         }
+        if self.skip('.') {
+            self.digits()?;
+        }
+        if self.skip('e') || self.skip('E') {
+            if !self.skip('+') {
+                self.skip('-');
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, wanted: char) -> bool {
+        let found = self.peek().is_ok_and(|next| next == wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), JsonError> {
+        if !self.peek()?.is_ascii_digit() {
+            return Err(self.unexpected(Place::Number));
+        }
+        let rest = &self.text[self.at..];
+        self.at += rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         Ok(())
     }
 
@@ -373,7 +462,7 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return Err(self.unexpected("after array element")),
+                _ => return Err(self.unexpected(Place::ArrayElement)),
             }
         }
     }
@@ -390,13 +479,13 @@ impl<'a> Parser<'a> {
             self.skip_space();
             let at = self.at;
             if self.peek()? != '"' {
-                return Err(self.unexpected("looking for beginning of object key string"));
+                return Err(self.unexpected(Place::NameStart));
             }
             let name = self.string()?;
             let raw = &self.text[at..self.at];
             self.skip_space();
             if self.peek()? != ':' {
-                return Err(self.unexpected("after object key"));
+                return Err(self.unexpected(Place::Name));
             }
             self.at += 1;
             let value = self.value(depth + 1)?;
@@ -413,7 +502,7 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     return Ok(members);
                 }
-                _ => return Err(self.unexpected("after object key:value pair")),
+                _ => return Err(self.unexpected(Place::Member)),
             }
         }
     }
@@ -434,15 +523,17 @@ impl<'a> Parser<'a> {
                 }
                 '\\' => {
                     self.at += 1;
-                    let escaped = self.peek()?;
-                    self.at += escaped.len_utf8();
+                    if !"\"\\/bfnrtu".contains(self.peek()?) {
+                        return Err(self.unexpected(Place::Escape));
+                    }
+                    self.at += 1;
                 }
-                _ => return Err(self.unexpected("in string literal")),
+                _ => return Err(self.unexpected(Place::Text)),
             }
         }
         serde_json::from_str(&self.text[start..self.at]).map_err(|_| JsonError::InvalidCharacter {
             character: '\\',
-            context: "in string escape code",
+            context: Place::Escape,
         })
     }
 }
@@ -469,7 +560,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_place_in_upstream_words() {
-        let document = Document::parse("{\"x\":1,\n \"someData\": \"!!\"}").unwrap();
+        let document = Document::parse("\n\n{\"x\":1,\n \"someData\": \"!!\"}").unwrap();
         assert_eq!(
             document
                 .message()
@@ -497,6 +588,31 @@ mod tests {
             "invalid character 'x' looking for beginning of value"
         );
         assert_eq!(error("{\"a\" 1}"), "invalid character '1' after object key");
+        assert_eq!(
+            error("{\"a\":tru}"),
+            "invalid character '}' in literal true (expecting 'e')"
+        );
+        assert_eq!(
+            error("{\"a\":01}"),
+            "invalid character '1' after object key:value pair"
+        );
+        assert_eq!(
+            error("{\"a\":-}"),
+            "invalid character '}' in numeric literal"
+        );
+        assert_eq!(
+            error("{\"a\":\"\x01\"}"),
+            r"invalid character '\x01' in string literal"
+        );
+        assert_eq!(
+            error(r#"{"a":"\q"}"#),
+            "invalid character 'q' in string escape code"
+        );
+        assert_eq!(
+            error("\u{feff}{}"),
+            "invalid character 'ï' looking for beginning of value"
+        );
+        assert!(Document::parse("{\"a\":1e999}").is_ok());
         assert_eq!(error(&"[".repeat(10_000)), "exceeded max depth");
         let document = Document::parse("5").unwrap();
         assert_eq!(

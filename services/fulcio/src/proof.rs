@@ -8,7 +8,8 @@ use x509::CertificateRequest;
 use crate::error::Error;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const RSA_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.5");
+const ECDSA_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
 const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
 const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 const P224: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33");
@@ -100,10 +101,11 @@ pub(crate) fn proved_key(
                 Err(Error::PublicKey) => return Err(Error::CertificateRequest),
                 key => key?,
             };
-            if request.signature_algorithm() == RSA_PSS {
-                return Err(Error::SignatureAlgorithm {
-                    name: "SHA256-RSAPSS",
-                });
+            // Whether such a signature is good is not looked at: it is refused either way.
+            match request.signature_algorithm() {
+                RSA_SHA1 => return Err(Error::SignatureAlgorithm { name: "SHA1-RSA" }),
+                ECDSA_SHA1 => return Err(Error::SignatureAlgorithm { name: "ECDSA-SHA1" }),
+                _ => {}
             }
             request.verify().map_err(|_| Error::Signature)?;
             let hash = request.signature_hash().map_err(|_| Error::Signature)?;
@@ -115,14 +117,22 @@ pub(crate) fn proved_key(
 
 /// The DER SubjectPublicKeyInfo of PEM `PUBLIC KEY`, PEM `RSA PUBLIC KEY`, or DER.
 fn key_der(content: &[u8]) -> Option<Vec<u8>> {
-    let Some(text) = std::str::from_utf8(content)
-        .ok()
-        .filter(|text| text.contains("-----BEGIN "))
-    else {
+    let text = std::str::from_utf8(content).ok();
+    let Some(text) = text.filter(|text| text.contains("-----BEGIN ")) else {
         return SubjectPublicKeyInfoRef::from_der(content)
             .ok()
             .map(|_| content.to_vec());
     };
+    // Go knows a block by a line of its own.
+    let opens = |line: &&str| {
+        let label = line
+            .strip_prefix("-----BEGIN ")
+            .and_then(|rest| rest.trim_end().strip_suffix("-----"));
+        label.is_some_and(|label| !label.contains("-----"))
+    };
+    text.lines()
+        .find(|line| line.contains("-----BEGIN "))
+        .filter(opens)?;
     let (label, der) = crypto::from_pem(text).ok()?;
     match label.as_str() {
         "PUBLIC KEY" => Some(der),

@@ -1,6 +1,7 @@
 //! Request messages of v2 and v1beta.
 
 use crate::{
+    error::Error,
     json::{Document, FieldName, JsonError},
     proof::KeyRequest,
 };
@@ -9,6 +10,7 @@ const CREDENTIALS: FieldName = FieldName::new("credentials", "credentials");
 const IDENTITY_TOKEN: FieldName = FieldName::new("oidcIdentityToken", "oidc_identity_token");
 const PUBLIC_KEY_REQUEST: FieldName = FieldName::new("publicKeyRequest", "public_key_request");
 const PUBLIC_KEY: FieldName = FieldName::new("publicKey", "public_key");
+const ALGORITHM: FieldName = FieldName::new("algorithm", "algorithm");
 const CONTENT: FieldName = FieldName::new("content", "content");
 const PROOF: FieldName = FieldName::new("proofOfPossession", "proof_of_possession");
 const SIGNED_EMAIL: FieldName = FieldName::new("signedEmailAddress", "signed_email_address");
@@ -34,7 +36,10 @@ pub(super) fn signing_certificate(text: &str) -> Result<SigningCertificateReques
     };
     let key = if let Some(request) = message.child(PUBLIC_KEY_REQUEST)? {
         let content = match request.child(PUBLIC_KEY)? {
-            Some(key) => key.string(CONTENT)?.into_bytes(),
+            Some(key) => {
+                key.check_enum(ALGORITHM)?;
+                key.string(CONTENT)?.into_bytes()
+            }
             None => Vec::new(),
         };
         let proof_of_possession = request.bytes(PROOF)?.unwrap_or_default();
@@ -51,16 +56,22 @@ pub(super) fn signing_certificate(text: &str) -> Result<SigningCertificateReques
     })
 }
 
-/// A request of v1beta, which never carries its token.
-pub(super) fn signing_certificate_v1(text: &str) -> Result<KeyRequest, JsonError> {
+/// A request of v1beta, which never carries its token. Without key and request it is refused before the
+/// token is looked at.
+pub(super) fn signing_certificate_v1(text: &str) -> Result<KeyRequest, Error> {
     let document = Document::parse(text)?;
     let message = document.message()?;
-    let content = match message.child(PUBLIC_KEY)? {
-        Some(key) => key.bytes(CONTENT)?.unwrap_or_default(),
+    let key = message.child(PUBLIC_KEY)?;
+    let content = match key {
+        Some(key) => {
+            key.string(ALGORITHM)?;
+            key.bytes(CONTENT)?.unwrap_or_default()
+        }
         None => Vec::new(),
     };
     let proof_of_possession = message.bytes(SIGNED_EMAIL)?.unwrap_or_default();
     match request_or_nothing(message.bytes(CSR)?) {
+        KeyRequest::Nothing if key.is_none() => Err(Error::PublicKey),
         KeyRequest::Nothing => Ok(KeyRequest::PublicKey {
             content,
             proof_of_possession,

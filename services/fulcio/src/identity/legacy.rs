@@ -23,11 +23,13 @@ fn required<'v>(claims: &'v Map<String, Value>, claim: &'static str) -> Result<&
     }
 }
 
-fn optional<'v>(claims: &'v Map<String, Value>, claim: &str) -> &'v str {
-    claims
-        .get(claim)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+/// The text of a claim that may be missing or null, and must otherwise be one.
+fn optional<'v>(claims: &'v Map<String, Value>, claim: &'static str) -> Result<&'v str, Rejection> {
+    match claims.get(claim) {
+        None | Some(Value::Null) => Ok(""),
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(Rejection::ClaimMissing { claim }),
+    }
 }
 
 pub(super) fn github<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
@@ -85,7 +87,7 @@ pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
     let uri = format!("https://{}", claim("ci_config_ref_uri")?);
     let mut all = FulcioExtensions::new();
     all.set(BuildSignerUri, uri.clone());
-    all.set(BuildSignerDigest, optional(claims, "ci_config_sha"));
+    all.set(BuildSignerDigest, optional(claims, "ci_config_sha")?);
     all.set(RunnerEnvironment, claim("runner_environment")?);
     all.set(SourceRepositoryUri, format!("{URL}/{project}"));
     all.set(SourceRepositoryDigest, claim("sha")?);
@@ -97,7 +99,7 @@ pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
     );
     all.set(SourceRepositoryOwnerIdentifier, claim("namespace_id")?);
     all.set(BuildConfigUri, uri.clone());
-    all.set(BuildConfigDigest, optional(claims, "ci_config_sha"));
+    all.set(BuildConfigDigest, optional(claims, "ci_config_sha")?);
     all.set(BuildTrigger, claim("pipeline_source")?);
     all.set(
         RunInvocationUri,
@@ -105,7 +107,7 @@ pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
     );
     all.set(
         SourceRepositoryVisibilityAtSigning,
-        optional(claims, "project_visibility"),
+        optional(claims, "project_visibility")?,
     );
     Ok(Identity::Uri(uri, all))
 }
@@ -119,7 +121,7 @@ pub(super) fn buildkite<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>,
 
 pub(super) fn codefresh<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
     let claim = |name| required(claims, name);
-    let platform = match optional(claims, "platform_url") {
+    let platform = match optional(claims, "platform_url")? {
         "" => "https://g.codefresh.io",
         url => url,
     };
@@ -133,9 +135,9 @@ pub(super) fn codefresh<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>,
     let build = format!("{platform}/build/{}", claim("workflow_id")?);
     let mut all = FulcioExtensions::new();
     all.set(BuildSignerUri, build.clone());
-    all.set(RunnerEnvironment, optional(claims, "runner_environment"));
-    all.set(SourceRepositoryUri, optional(claims, "scm_repo_url"));
-    all.set(SourceRepositoryRef, optional(claims, "scm_ref"));
+    all.set(RunnerEnvironment, optional(claims, "runner_environment")?);
+    all.set(SourceRepositoryUri, optional(claims, "scm_repo_url")?);
+    all.set(SourceRepositoryRef, optional(claims, "scm_ref")?);
     all.set(
         BuildConfigUri,
         format!("{platform}/api/pipelines/{}", claim("pipeline_id")?),

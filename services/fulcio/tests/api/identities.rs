@@ -126,6 +126,16 @@ async fn kubernetes_names_come_from_the_claim_and_may_be_empty() {
     );
     let got = uri(json!({"sub": sub})).await;
     assert_eq!(got, "https://kubernetes.io/namespaces//serviceaccounts/");
+    for odd in [
+        json!(5),
+        json!({"namespace": 5}),
+        json!({"serviceaccount": "x"}),
+    ] {
+        let claims = json!({"sub": sub, "kubernetes.io": odd});
+        lab.sign(&lab.issuer.token("/kubernetes", &claims), sub)
+            .await
+            .bad_token();
+    }
 }
 
 #[tokio::test]

@@ -205,6 +205,13 @@ async fn weak_keys_are_told_from_unreadable_ones() {
             .await
             .refused(400, 3, KEY);
     }
+    let pem = public(&key(P256));
+    let with_header = pem.replace("KEY-----\n", "KEY-----\nA: b\n\n");
+    for content in [pem.replace('\n', ""), format!("  {pem}"), with_header] {
+        send(&lab, &request(&content, b"x"))
+            .await
+            .refused(400, 3, KEY);
+    }
     let certificate = lab.get("/api/v1/rootCert").await.body;
     send(&lab, &request(&certificate, b"x"))
         .await
@@ -307,11 +314,16 @@ async fn bad_requests_are_told_apart() {
         &key(RSA2048),
         &["-subj", "/", "-sigopt", "rsa_padding_mode:pss"],
     );
-    send(&lab, &csr_request(pss.as_bytes())).await.refused(
-        400,
-        3,
-        "unrecognized signature algorithm: SHA256-RSAPSS",
-    );
+    send(&lab, &csr_request(pss.as_bytes()))
+        .await
+        .refused(400, 3, SIGNATURE);
+    for (kind, name) in [(RSA2048, "SHA1-RSA"), (P256, "ECDSA-SHA1")] {
+        let sha1 = csr(&key(kind), &["-subj", "/", "-sha1"]);
+        let message = format!("unrecognized signature algorithm: {name}");
+        send(&lab, &csr_request(sha1.as_bytes()))
+            .await
+            .refused(400, 3, &message);
+    }
     let weak = csr(
         &key(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]),
         &["-subj", "/"],

@@ -173,7 +173,7 @@ async fn wrong_methods_are_501_and_unknown_paths_404() {
     );
     let form = Request::post("/api/v2/trustBundle")
         .header("content-type", "application/x-www-form-urlencoded")
-        .body(Body::empty())
+        .body(Body::from("a=b"))
         .unwrap();
     assert_eq!(lab.send(form).await.status, 200);
 }
@@ -191,6 +191,9 @@ async fn browsers_may_post_but_not_send_an_authorization_header() {
         ("content-type", "*"),
         ("authorization", ""),
         ("content-type, authorization", ""),
+        ("accept,content-type", "*"),
+        ("content-type,accept", ""),
+        ("Content-Type", ""),
     ] {
         let request = Request::options(V2)
             .header("origin", "https://page.example")
@@ -219,6 +222,8 @@ async fn the_token_is_found_in_body_and_header_as_upstream_finds_it() {
             .status
     };
     assert_eq!(status(&format!("Bearer {good}"), &body).await, 200);
+    let spaced = format!("Bearer  {good} ");
+    assert_eq!(status(&spaced, &body).await, 200, "space is cut off");
     assert_eq!(status(&good, &body).await, 200, "the scheme is optional");
     assert_eq!(
         status(&format!("bearer {good}"), &body).await,
@@ -305,6 +310,15 @@ async fn broken_bodies_are_400_in_upstream_words() {
     let message = "The public key supplied in the request could not be parsed";
     send("").await.refused(400, 3, message);
     send("{}").await.refused(400, 3, message);
+    lab.post(V1, "", "{}").await.refused(400, 3, message);
+    lab.post(V1, "", r#"{"publicKey":{}}"#).await.bad_token();
+    send(r#"{"publicKeyRequest":{"publicKey":{"algorithm":true}}}"#)
+        .await
+        .refused(
+            400,
+            3,
+            "proto: (line 1:47): invalid value for enum field algorithm: true",
+        );
     let answer = lab.post(V2, &token, vec![0xff, 0xfe]).await;
     assert_eq!(answer.status, 400);
     let answer = lab.post(V2, &token, vec![b' '; 4 * 1024 * 1024 + 1]).await;
