@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::Context as _;
@@ -55,9 +56,19 @@ impl Store {
         });
         let (last, first): (Vec<_>, Vec<_>) =
             changed.partition(|(path, _)| *path == "timestamp.json");
-        for (path, bytes) in first.into_iter().chain(last) {
-            let at = self.dir.join(path);
-            files::replace(&at, bytes).with_context(|| format!("cannot write {}", at.display()))?;
+        // Side by side, so that the file system syncs them together.
+        thread::scope(|scope| {
+            let writing: Vec<_> = first
+                .into_iter()
+                .map(|(path, bytes)| scope.spawn(|| self.replace(path, bytes)))
+                .collect();
+            let mut written = writing
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic inside"));
+            written.try_for_each(|result| result)
+        })?;
+        for (path, bytes) in last {
+            self.replace(path, bytes)?;
         }
         let gone = previous.into_iter().flat_map(|old| old.files().keys());
         for path in gone.filter(|path| !next.files().contains_key(*path)) {
@@ -67,6 +78,11 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    fn replace(&self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let at = self.dir.join(path);
+        files::replace(&at, bytes).with_context(|| format!("cannot write {}", at.display()))
     }
 }
 
