@@ -320,3 +320,11 @@ fn an_envelope_with_very_many_signatures_is_refused_before_any_is_verified() {
     let error = Entry::from_proposal(&Proposal::from_json(&proposal).unwrap()).unwrap_err();
     assert_eq!(error, entry::Error::TooManySignatures { max: 64 });
 }
+
+#[test]
+fn a_p224_key_is_not_parsed() {
+    let header = "304e301006072a8648ce3d020106052b81040021033a0004";
+    let spki = hex::decode(format!("{header}{}", "11".repeat(56))).unwrap();
+    let error = entry::Verifier::from_spki_der(&spki).unwrap_err();
+    assert_eq!(error, entry::Error::UnsupportedCurve);
+}

@@ -145,10 +145,8 @@ impl SearchIndex {
         let mut tail = self.tail();
         let size = self.log.head().tree_size;
         while tail.covered < size {
-            let room = tail.first + self.chunk - tail.covered;
-            let entries = self
-                .log
-                .leaves(tail.covered, room.min(size - tail.covered))?;
+            // A read ends with its bundle of 256, which a chunk is a multiple of.
+            let entries = self.log.leaves(tail.covered, size - tail.covered)?;
             ensure!(
                 !entries.is_empty(),
                 "entry {} of {size} cannot be read",
@@ -156,31 +154,45 @@ impl SearchIndex {
             );
             for (_, extra) in &entries {
                 let number = u32::try_from(tail.covered - tail.first)?;
-                let keys = Beside::from_bytes(extra)?.index_keys;
-                tail.rows
-                    .extend(keys.iter().map(|key| (digest(key), number)));
+                match Beside::from_bytes(extra) {
+                    Ok(beside) => {
+                        let row = |key: &String| (digest(key), number);
+                        tail.rows.extend(beside.index_keys.iter().map(row));
+                    }
+                    Err(error) => {
+                        tracing::warn!(entry = tail.covered, "not searchable: {error:#}");
+                    }
+                }
                 tail.covered += 1;
             }
-            if tail.covered - tail.first == self.chunk {
-                self.write_chunk(&mut tail)?;
-            }
             self.covered.store(tail.covered, Ordering::Relaxed);
+            while tail.covered - tail.first >= self.chunk {
+                if let Err(error) = self.write_chunk(&mut tail) {
+                    // A full disk, perhaps: the rows stay in memory and are written another time.
+                    tracing::warn!("a chunk of the search index is not written: {error:#}");
+                    break;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Writes the whole chunk, cut by the first byte of the digests, and starts the next.
+    /// Writes the first whole chunk of the tail, cut by the first byte of the digests.
     fn write_chunk(&self, tail: &mut Tail) -> anyhow::Result<()> {
-        tail.rows.sort_unstable();
+        let whole = tail
+            .rows
+            .partition_point(|(_, entry)| u64::from(*entry) < self.chunk);
+        let mut rows = tail.rows[..whole].to_vec();
+        rows.sort_unstable();
         let number = tail.first / self.chunk;
-        let cuts = tail.rows.chunk_by(|a, b| a.0[0] == b.0[0]).map(|rows| {
+        let cuts = rows.chunk_by(|a, b| a.0[0] == b.0[0]).map(|rows| {
             let bytes: Vec<u8> = rows
                 .iter()
                 .flat_map(|(digest, entry)| row(digest, *entry))
                 .collect();
             (cut_key(number, rows[0].0[0]), Some(bytes))
         });
-        let covered = tail.covered;
+        let covered = tail.first + self.chunk;
         let stamp = Stamp {
             log_id: self.log_id,
             chunk: self.chunk,
@@ -190,7 +202,11 @@ impl SearchIndex {
             .write(cuts.collect::<Vec<_>>(), Some(&stamp.to_bytes()))?;
         tracing::debug!(entries = covered, "search index");
         tail.first = covered;
-        tail.rows.clear();
+        tail.rows.drain(..whole);
+        let chunk = u32::try_from(self.chunk)?;
+        for (_, entry) in &mut tail.rows {
+            *entry -= chunk;
+        }
         Ok(())
     }
 
@@ -386,6 +402,34 @@ mod tests {
             assert_holds(&search, size);
             assert_eq!(written(&search), size / CHUNK * CHUNK);
         }
+    }
+
+    #[tokio::test]
+    async fn chunks_that_could_not_be_written_are_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log();
+        grow(&log, 11).await;
+        let mut search = SearchIndex::open_chunked(dir.path(), log.clone(), LOG_ID, 100).unwrap();
+        search.chunk = CHUNK;
+        grow(&log, 1).await;
+        search.catch_up().unwrap();
+        assert_eq!(written(&search), 12);
+        assert_holds(&search, 12);
+    }
+
+    #[tokio::test]
+    async fn an_entry_whose_keys_are_damaged_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log();
+        grow(&log, 2).await;
+        let entry = Entry {
+            leaf: b"x".to_vec(),
+            extra: b"{".to_vec(),
+            dedup_key: None,
+        };
+        log.append(entry).await.unwrap();
+        let search = open(dir.path(), &log);
+        assert_holds(&search, 2);
     }
 
     #[tokio::test]

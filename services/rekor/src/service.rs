@@ -1,8 +1,11 @@
 //! Both logs, and the operations of Rekor in its own words.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::Context as _;
@@ -14,9 +17,10 @@ use entry::{
 };
 use jiff::Timestamp;
 use runtime::{
-    Clock, Context, Figure, FigureKind, Listener, ServiceRole, ServiceUrl, TransparencyLog, Trust,
+    BlobError, Clock, Context, Figure, FigureKind, Listener, ServiceRole, ServiceUrl,
+    TransparencyLog, Trust,
 };
-use sequencer::{Appended, TreeHead};
+use sequencer::{AppendError, Appended, TreeHead};
 use serde_json::Value;
 
 use crate::{
@@ -313,7 +317,7 @@ impl Service {
         {
             self.attestations
                 .put(&attestation.key, &attestation.payload)
-                .map_err(|error| Error::Internal(error.into()))?;
+                .map_err(unstored)?;
         }
         Ok((leaf, entry.index_keys().to_vec()))
     }
@@ -554,4 +558,14 @@ fn busy(_: Busy) -> Error {
 
 fn internal(error: sequencer::ReadError) -> Error {
     Error::Internal(error.into())
+}
+
+/// An attestation that is not kept: with a full disk the client may come back.
+fn unstored(error: BlobError) -> Error {
+    match &error {
+        BlobError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Error::Unavailable(AppendError::NoSpace)
+        }
+        _ => Error::Internal(error.into()),
+    }
 }
