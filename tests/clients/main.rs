@@ -6,6 +6,7 @@ mod cosign;
 mod grpc;
 mod interactive;
 mod legacy;
+mod program;
 mod registry;
 mod rekor;
 mod scene;

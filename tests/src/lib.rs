@@ -11,5 +11,5 @@ mod world;
 
 pub use clients::{Client, client};
 pub use lab::{Lab, Log};
-pub use program::Siglab;
+pub use program::{Siglab, siglab};
 pub use run::{Outcome, Sandbox, Started};

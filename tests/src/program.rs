@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::apart;
+use crate::{Client, apart};
 
 /// How long a start may take before the test fails.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -161,6 +161,16 @@ impl Drop for Siglab {
             let tail: Vec<_> = tail.into_iter().rev().collect();
             println!("---- last lines of the program's log\n{}", tail.join("\n"));
         }
+    }
+}
+
+/// The program as a client runs it.
+#[must_use]
+pub fn siglab() -> Client {
+    Client {
+        name: "siglab".to_owned(),
+        program: program(),
+        variables: Vec::new(),
     }
 }
 
