@@ -1,16 +1,20 @@
 //! The webhook's paths: decode a review, decide, encode the reply.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Request as HttpRequest, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::manifests::Installation;
 use crate::policy::{
@@ -32,6 +36,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 pub(crate) fn admin(service: Arc<Service>) -> Router {
     Router::new()
         .route("/decisions", get(decisions))
+        .route("/decisions/stream", get(stream))
+        .route("/explain", post(explain))
+        .route("/lint", post(lint))
         .route("/policies", get(policies))
         .route("/policies/reload", post(reload))
         .route("/ca.pem", get(authority))
@@ -354,6 +361,59 @@ async fn decisions(
     Query(query): Query<DecisionsQuery>,
 ) -> Response {
     axum::Json(service.decisions(query.limit.unwrap_or(usize::MAX))).into_response()
+}
+
+/// Admin: decisions as they are made, as server-sent events.
+async fn stream(State(service): State<Arc<Service>>) -> Response {
+    let events = futures::stream::unfold(service.follow_decisions(), |mut decisions| async {
+        loop {
+            match decisions.recv().await {
+                Ok(decision) => {
+                    let event = Event::default().json_data(&decision);
+                    return event
+                        .ok()
+                        .map(|event| (Ok::<_, Infallible>(event), decisions));
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Explanation {
+    /// A Pod or what makes one.
+    object: Value,
+    /// YAML of policies to be asked instead of those in force.
+    policies: Option<String>,
+}
+
+/// Admin: what would be decided, with every step; nothing is recorded.
+async fn explain(State(service): State<Arc<Service>>, body: Bytes) -> Response {
+    let asked = match serde_json::from_slice::<Explanation>(&body) {
+        Ok(asked) => asked,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    match service
+        .explain(&asked.object, asked.policies.as_deref())
+        .await
+    {
+        Ok(decision) => axum::Json(decision).into_response(),
+        Err(reason) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{reason}\n")).into_response(),
+    }
+}
+
+/// Admin: what is wrong with the policies in the body, or not as it seems.
+async fn lint(body: String) -> Response {
+    match crate::lint::lint(&body) {
+        Ok(findings) => axum::Json(findings).into_response(),
+        Err(reason) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{reason}\n")).into_response(),
+    }
 }
 
 /// Admin: names and modes of the policies in force.

@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::Config;
-use crate::store::Origin;
+use crate::documents::Origin;
 
 /// Time between two looks at the webhook configurations.
 const AUTHORITY_PERIOD: Duration = Duration::from_secs(30);

@@ -93,22 +93,35 @@ pub struct Attempt {
     pub steps: Vec<Step>,
 }
 
+/// Decisions that a follower may be behind.
+const FOLLOWED_MAX: usize = 64;
+
 /// The latest decisions, a bounded number.
 #[derive(Debug)]
 pub(crate) struct Ring {
     max: usize,
+    followers: tokio::sync::broadcast::Sender<Decision>,
     kept: Mutex<VecDeque<Decision>>,
 }
 
 impl Ring {
-    pub(crate) const fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
+        let (followers, _) = tokio::sync::broadcast::channel(FOLLOWED_MAX);
         Self {
             max,
+            followers,
             kept: Mutex::new(VecDeque::new()),
         }
     }
 
+    /// Decisions from now on; a follower that is too slow misses some.
+    pub(crate) fn follow(&self) -> tokio::sync::broadcast::Receiver<Decision> {
+        self.followers.subscribe()
+    }
+
     pub(crate) fn push(&self, decision: Decision) {
+        // Without followers there is nobody to tell.
+        let _ = self.followers.send(decision.clone());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front(decision);
         kept.truncate(self.max);

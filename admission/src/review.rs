@@ -53,6 +53,33 @@ impl Request {
         matches!(self.operation.as_str(), "CREATE" | "UPDATE")
     }
 
+    /// The request that creating `object` would make.
+    pub(crate) fn creating(object: &Value) -> Self {
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let api_version = text("/apiVersion");
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        Self {
+            uid: String::new(),
+            kind: GroupVersionKind {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                kind: text("/kind"),
+            },
+            sub_resource: String::new(),
+            name: text("/metadata/name"),
+            namespace: text("/metadata/namespace"),
+            operation: "CREATE".to_owned(),
+            object: object.clone(),
+            old_object: Value::Null,
+        }
+    }
+
     /// Go's text of the kind.
     pub(crate) fn kind_text(&self) -> String {
         format!(

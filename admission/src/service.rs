@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use oci::ImageReference;
 use runtime::tls::ServerTls;
 use runtime::{Context, Figure, FigureKind, Listener};
@@ -15,13 +16,14 @@ use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::config::{Config, PolicyCombination};
 use crate::decision::Evaluation;
+use crate::documents;
 use crate::field_error::{FieldErrors, Level};
 use crate::record::{self, Decision, Ring};
 use crate::registry::{ManifestBody, Registry, Repository};
 use crate::review::{Answer, Request};
-use crate::store::{self, Objects};
+use crate::store::Objects;
 use crate::trust::{TrustStore, Trusted};
-use crate::workload::Workload;
+use crate::workload::{Kind, Workload};
 
 /// Longest config file of an image, in bytes.
 const CONFIG_MAX: usize = 4 << 20;
@@ -38,7 +40,7 @@ pub struct Service {
     /// Directory of policies.
     policies: PathBuf,
     /// What was last read there.
-    seen: tokio::sync::Mutex<Vec<store::Origin>>,
+    seen: tokio::sync::Mutex<Vec<documents::Origin>>,
     objects: RwLock<Arc<Objects>>,
     /// The cluster that objects come from, instead of the directory.
     cluster: Option<Arc<Cluster>>,
@@ -123,29 +125,55 @@ impl Service {
         self.decisions.newest(count)
     }
 
-    /// Decides about a workload, within the time that a decision may take.
+    /// Decides about a workload, within the time that a decision may take, and keeps the record.
     pub(crate) async fn decide(&self, request: &Request, workload: &Workload) -> Answer {
         if !self.synced.load(Ordering::Acquire) {
             let message = "validation failed: the policies of the cluster are not known yet";
             return Answer::denied(message.to_owned());
         }
-        let objects = self.objects();
+        let (answer, decision) = self.evaluate(&self.objects(), request, workload).await;
+        let count = if decision.allowed {
+            &self.counts.allowed
+        } else {
+            &self.counts.denied
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        record::log(&decision);
+        self.decisions.push(decision);
+        answer
+    }
+
+    /// What the answer would be, with these objects. Whatever goes wrong is a denial.
+    pub(crate) async fn evaluate(
+        &self,
+        objects: &Objects,
+        request: &Request,
+        workload: &Workload,
+    ) -> (Answer, Decision) {
         let namespace = namespace(request, workload);
         let evaluation = Evaluation {
             service: self,
-            objects: &objects,
+            objects,
             workload,
             namespace: &namespace,
         };
         let limit = Duration::from_secs(self.config.decision_secs);
-        let (errors, images) = match tokio::time::timeout(limit, evaluation.images()).await {
-            Ok(decided) => decided,
-            Err(_) => {
-                let mut errors = FieldErrors::default();
-                let message = "context was canceled before validation completed".to_owned();
-                errors.push(Level::Error, message, &[], "");
-                (errors, Vec::new())
+        let decided = std::panic::AssertUnwindSafe(evaluation.images()).catch_unwind();
+        let failed = |message: &str| {
+            let mut errors = FieldErrors::default();
+            errors.push(Level::Error, message.to_owned(), &[], "");
+            (errors, Vec::new())
+        };
+        let (errors, images) = match tokio::time::timeout(limit, decided).await {
+            Ok(Ok(decided)) => decided,
+            Ok(Err(_)) => {
+                tracing::error!(
+                    uid = request.uid,
+                    "the decision ended in a panic, and denies"
+                );
+                failed("internal error")
             }
+            Err(_) => failed("context was canceled before validation completed"),
         };
         let denial = errors
             .denial()
@@ -167,15 +195,38 @@ impl Service {
             warnings: answer.warnings.clone(),
             images,
         };
-        let count = if decision.allowed {
-            &self.counts.allowed
-        } else {
-            &self.counts.denied
+        (answer, decision)
+    }
+
+    /// What would be decided about `object`, under the policies in force or under those of a text.
+    ///
+    /// # Errors
+    /// What is wrong with the object or the policies.
+    pub(crate) async fn explain(
+        &self,
+        object: &Value,
+        policies: Option<&str>,
+    ) -> Result<Decision, String> {
+        let objects = match policies {
+            None => self.objects(),
+            Some(text) => {
+                let documents =
+                    documents::parse("policies", text).map_err(|error| error.to_string())?;
+                let compiled = Objects::compile_all(&documents, &self.config);
+                Arc::new(compiled.map_err(|error| error.to_string())?)
+            }
         };
-        count.fetch_add(1, Ordering::Relaxed);
-        record::log(&decision);
-        self.decisions.push(decision);
-        answer
+        let request = Request::creating(object);
+        let kind = &request.kind;
+        let kind = Kind::find(&kind.group, &kind.version, &kind.kind)
+            .ok_or_else(|| format!("unhandled kind: {}", request.kind_text()))?;
+        let workload = Workload::decode(kind, object)?;
+        Ok(self.evaluate(&objects, &request, &workload).await.1)
+    }
+
+    /// Decisions as they are made.
+    pub(crate) fn follow_decisions(&self) -> tokio::sync::broadcast::Receiver<Decision> {
+        self.decisions.follow()
     }
 
     /// The images of a workload that are tags, with what they resolve to: JSON pointer and reference.
@@ -315,7 +366,7 @@ impl Service {
     }
 
     /// Puts the objects of the cluster in force. What cannot be used denies.
-    fn apply(&self, documents: &[store::Origin]) {
+    fn apply(&self, documents: &[documents::Origin]) {
         let objects = Objects::compile(documents, &self.config);
         let problems: Vec<String> = objects
             .problems
@@ -392,7 +443,7 @@ impl runtime::Service for Service {
         match &service.cluster {
             Some(cluster) => {
                 let follower = Arc::clone(&service);
-                let apply = move |documents: Vec<store::Origin>| follower.apply(&documents);
+                let apply = move |documents: Vec<documents::Origin>| follower.apply(&documents);
                 context.tasks.spawn(Arc::clone(cluster).follow(apply));
                 // The definitions may not be installed yet, and the webhook has to be there for them.
                 let known = service.known.notified();
@@ -453,9 +504,9 @@ impl runtime::Service for Service {
     }
 }
 
-async fn read(dir: &Path) -> anyhow::Result<Vec<store::Origin>> {
+async fn read(dir: &Path) -> anyhow::Result<Vec<documents::Origin>> {
     let dir = dir.to_owned();
-    Ok(tokio::task::spawn_blocking(move || store::read_directory(&dir)).await??)
+    Ok(tokio::task::spawn_blocking(move || documents::read_directory(&dir)).await??)
 }
 
 fn tls_names(config: &Config, context: &Context) -> Vec<String> {

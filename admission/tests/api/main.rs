@@ -1,0 +1,13 @@
+//! Decisions through the router: images signed by a whole instance in memory, in a registry on loopback.
+
+mod http;
+#[path = "../../../libs/verify/tests/support/mod.rs"]
+mod instance;
+mod keyless;
+mod keys;
+mod policies;
+mod registry;
+#[path = "../support/mod.rs"]
+mod support;
+mod workloads;
+mod world;
