@@ -2,6 +2,7 @@
 //! `cargo test --package tests --test clients`.
 
 mod admission;
+mod artifacts;
 mod cosign;
 mod grpc;
 mod interactive;
@@ -15,3 +16,4 @@ mod sigstore_python;
 mod timestamp;
 mod tuf;
 mod wire;
+mod workflow;
