@@ -328,3 +328,96 @@ fn a_p224_key_is_not_parsed() {
     let error = entry::Verifier::from_spki_der(&spki).unwrap_err();
     assert_eq!(error, entry::Error::UnsupportedCurve);
 }
+
+/// The one accepted Ed25519 entry among upstream's answers.
+fn ed25519ph() -> Value {
+    let answers = include_str!("vectors/upstream-answers.jsonl").lines();
+    let last: Value = serde_json::from_str(answers.last().unwrap()).unwrap();
+    assert!(last["body"].is_string());
+    serde_json::from_str(last["proposal"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn v2_takes_ed25519ph_and_not_pure_ed25519() {
+    let spec = &ed25519ph()["spec"];
+    let pem = entry::decode_base64(spec["signature"]["publicKey"]["content"].as_str().unwrap());
+    let verifier = entry::Verifier::from_pem(&pem.unwrap()).unwrap();
+    let digest = hex::decode(spec["data"]["hash"]["value"].as_str().unwrap()).unwrap();
+    let request = |key_details: &str| {
+        let raw_bytes = STANDARD.encode(verifier.public_key().spki_der());
+        let verifier = serde_json::json!({ "publicKey": { "rawBytes": raw_bytes }, "keyDetails": key_details });
+        let signature =
+            serde_json::json!({ "content": spec["signature"]["content"], "verifier": verifier });
+        let request =
+            serde_json::json!({ "digest": STANDARD.encode(&digest), "signature": signature });
+        let text = serde_json::json!({ "hashedRekordRequestV002": request }).to_string();
+        let request = Request::from_json(text.as_bytes()).unwrap();
+        v2::Entry::from_request(&request, &Algorithms::default())
+    };
+    let entry = request("PKIX_ED25519_PH").unwrap();
+    let body = String::from_utf8(entry.body().to_canonical()).unwrap();
+    assert!(body.contains("\"algorithm\":\"SHA2_512\""), "{body}");
+    assert!(request("PKIX_ED25519").is_err());
+}
+
+fn v2_dsse(signers: &[&crypto::SigningKey], verifiers: &[&crypto::SigningKey]) -> Request {
+    let payload = b"{}".to_vec();
+    let message = entry::pae("application/vnd.in-toto+json", &payload);
+    let verifier = |key: &&crypto::SigningKey| v2::VerifierMessage {
+        verifier: Some(v2::VerifierChoice::PublicKey(
+            key.public_key().spki_der().to_vec(),
+        )),
+        key_details: match key.kind() {
+            crypto::KeyKind::EcdsaP384 => v2::KeyDetails::EcdsaP384Sha384,
+            _ => v2::KeyDetails::EcdsaP256Sha256,
+        },
+    };
+    Request::Dsse(v2::DsseRequest {
+        envelope: Some(v2::EnvelopeMessage {
+            payload,
+            payload_type: "application/vnd.in-toto+json".to_owned(),
+            signatures: signers
+                .iter()
+                .map(|key| key.sign(&message).unwrap())
+                .collect(),
+        }),
+        verifiers: verifiers.iter().map(verifier).collect(),
+    })
+}
+
+#[test]
+fn v2_dsse_hashes_by_key_and_sorts_signatures_by_their_bytes() {
+    let p256 = crypto::SigningKey::generate(crypto::KeyKind::EcdsaP256).unwrap();
+    let p384 = crypto::SigningKey::generate(crypto::KeyKind::EcdsaP384).unwrap();
+    for (signers, verifiers) in [
+        ([&p256, &p384], [&p384, &p256]),
+        ([&p384, &p256], [&p384, &p256]),
+    ] {
+        let request = v2_dsse(&signers, &verifiers);
+        let entry = v2::Entry::from_request(&request, &Algorithms::default()).unwrap();
+        let Body::DsseV002(body) = entry.body() else {
+            panic!("{entry:?}")
+        };
+        assert_eq!(body.signatures.len(), 2);
+        assert!(
+            body.signatures
+                .is_sorted_by_key(|signature| &signature.content)
+        );
+        for signature in &body.signatures {
+            let is_p384 = signature.verifier.key_details == v2::KeyDetails::EcdsaP384Sha384;
+            // A P-384 signature is longer than a P-256 one.
+            assert_eq!(signature.content.len() > 90, is_p384);
+        }
+    }
+    for (signers, verifiers) in [
+        (vec![&p256, &p384], vec![&p256]),
+        (vec![&p256], vec![&p384, &p256]),
+        (vec![], vec![&p256]),
+        (vec![&p256], vec![]),
+        (vec![&p256; 11], vec![&p256]),
+    ] {
+        let request = v2_dsse(&signers, &verifiers);
+        let error = v2::Entry::from_request(&request, &Algorithms::default()).unwrap_err();
+        assert_eq!(error.to_string(), "invalid dsse request");
+    }
+}
