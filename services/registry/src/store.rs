@@ -15,6 +15,7 @@
 //! before the client is told.
 
 mod blobs;
+mod folder;
 mod fsck;
 mod gc;
 mod layout;
@@ -115,8 +116,7 @@ impl Store {
         )))
     }
 
-    /// Passes the result of an fsync of a folder on. What is in it is visible already, so a failure
-    /// ends this store's service.
+    /// Passes the result of syncing something visible on. A failure ends this store's service.
     fn durable<T>(&self, result: io::Result<T>, path: &Path) -> Result<T, Error> {
         result.map_err(|error| {
             self.failed.store(true, Ordering::SeqCst);
@@ -124,30 +124,11 @@ impl Store {
         })
     }
 
-    /// Passes the result of writing a whole file on. A full disk is found before it is visible.
-    fn replaced<T>(&self, result: io::Result<T>, path: &Path) -> Result<T, Error> {
-        match result {
-            Err(error)
-                if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]
-                    .contains(&error.kind()) =>
-            {
-                Err(Error::storage(error, path))
-            }
-            other => self.durable(other, path),
-        }
-    }
-
     /// Tells a collection that is under way that this content is needed. The caller holds `commit`.
     fn note_linked(&self, digest: &Digest) {
         if let Some(linked) = &mut *self.linked.lock().expect("no holder panics") {
             linked.insert(digest.clone());
         }
-    }
-
-    /// Makes a folder, if it is not there, durably.
-    fn make_dir(&self, dir: &Path) -> Result<(), Error> {
-        let _making = self.dirs.lock().expect("no holder panics");
-        self.replaced(files::create_dirs(dir), dir)
     }
 
     fn now(&self) -> Timestamp {
@@ -175,13 +156,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_that_is_not_durable_ends_the_service_and_a_full_disk_does_not() {
+    fn a_visible_write_that_is_not_durable_ends_the_service() {
         let dir = tempfile::tempdir().unwrap();
         let clock = runtime::Context::for_test("registry", dir.path()).clock;
         let store = Store::open(dir.path(), clock, ReferrersMode::On).unwrap();
-        let full = store.replaced::<()>(Err(io::ErrorKind::StorageFull.into()), dir.path());
-        assert!(matches!(full, Err(Error::StorageFull)));
-        assert!(store.catalog().is_ok());
         let failed = store.durable::<()>(Err(io::Error::other("fsync")), dir.path());
         assert!(matches!(failed, Err(Error::Internal(_))));
         assert!(matches!(store.catalog(), Err(Error::Internal(_))));

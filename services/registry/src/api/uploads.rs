@@ -311,9 +311,12 @@ async fn finish(
                 actual,
             });
         }
-        let (file, path) = guard.file()?;
-        service.store.commit_blob(&name, &digest, file, path)?;
+        let committed = guard
+            .file()
+            .and_then(|(file, path)| service.store.commit_blob(&name, &digest, file, path));
+        // Also after a failure: the file may have its final name by now, and must not grow.
         service.uploads.discard(layout, &mut guard);
+        committed?;
         service.pushed.blobs.fetch_add(1, Ordering::Relaxed);
         Ok(())
     };

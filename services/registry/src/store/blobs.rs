@@ -9,9 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use oci::{Digest, DigestHasher, RepositoryName};
-use runtime::files;
 
-use super::Store;
+use super::{Store, folder::Folder};
 use crate::Error;
 
 /// Content that a repository may see.
@@ -90,11 +89,10 @@ impl Store {
             .map_err(|error| Error::storage(error, path))?;
         let _adding = self.commit.read().expect("no holder panics");
         let to = self.layout.blob(digest);
-        let dir = to.parent().expect("blobs have a folder");
-        self.make_dir(dir)?;
+        let folder = self.make_folder(&to)?;
         // What is there already may be a concurrent push whose folder is not synced yet, or damaged.
         fs::rename(path, &to).map_err(|error| Error::storage(error, path))?;
-        self.durable(files::sync_dir(dir), dir)?;
+        self.sync(&folder)?;
         self.link_blob(name, digest)
     }
 
@@ -135,8 +133,7 @@ impl Store {
     fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         self.note_linked(digest);
         let path = self.layout.blob_link(name, digest);
-        let dir = path.parent().expect("links have a folder");
-        self.make_dir(dir)?;
+        let folder = self.make_folder(&path)?;
         let time = format!("{:020}\n", self.now().as_microsecond().max(0));
         let existed = path.exists();
         let written = OpenOptions::new()
@@ -149,8 +146,8 @@ impl Store {
         if written.is_err() && !existed {
             let _ = fs::remove_file(&path);
         }
-        self.replaced(written, &path)?;
-        self.durable(files::sync_dir(dir), dir)
+        written.map_err(|error| Error::storage(error, &path))?;
+        self.sync(&folder)
     }
 
     /// Ends a blob's visibility in this repository. Other repositories keep theirs.
@@ -168,11 +165,12 @@ impl Store {
 
     /// Removes a file durably. Whether it was there.
     pub(super) fn remove(&self, path: &Path) -> Result<bool, Error> {
-        let removed = self.unlink(path)?;
-        if removed {
-            let dir = path.parent().expect("files have a folder");
-            self.durable(files::sync_dir(dir), dir)?;
+        if !path.exists() {
+            return Ok(false);
         }
+        let folder = Folder::of(path)?;
+        let removed = self.unlink(path)?;
+        self.sync(&folder)?;
         Ok(removed)
     }
 
@@ -185,20 +183,18 @@ impl Store {
         }
     }
 
-    /// Takes content out of service that no longer has its digest.
-    #[expect(clippy::disallowed_methods, reason = "both folders are synced after")]
+    /// Takes content out of service that no longer has its digest. If a power cut brings it back, it
+    /// is found again.
+    #[expect(clippy::disallowed_methods, reason = "need not be durable")]
     pub(crate) fn quarantine(&self, digest: &Digest) -> Result<(), Error> {
         tracing::error!(%digest, "content does not have its digest and is quarantined");
         let (from, to) = (self.layout.blob(digest), self.layout.quarantined(digest));
         match fs::rename(&from, &to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            result => self.durable(result, &from)?,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::storage(error, &from))
+            }
+            _ => Ok(()),
         }
-        for path in [&from, &to] {
-            let dir = path.parent().expect("files have a folder");
-            self.durable(files::sync_dir(dir), dir)?;
-        }
-        Ok(())
     }
 }
 

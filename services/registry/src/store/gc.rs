@@ -15,7 +15,7 @@ use oci::{Digest, Manifest, Opaque, RepositoryName};
 use runtime::files;
 use serde::Serialize;
 
-use super::{Store, manifests::Link};
+use super::{Store, folder::Folder, manifests::Link};
 use crate::Error;
 
 /// Contents that are removed while pushes wait.
@@ -121,6 +121,14 @@ impl Store {
         self.read_manifests(name, &mut read)?;
         let repository = self.read_repository(name, read)?;
         let kept = repository.mark(self.now(), options);
+        let folders = self.layout.link_folders(name);
+        let folders = folders
+            .iter()
+            .map(|dir| Folder::open(dir))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !options.dry_run {
+            self.referrers.unseal()?;
+        }
         let mut manifests = Vec::new();
         for (digest, entry) in &repository.manifests {
             if kept.contains(digest) {
@@ -147,8 +155,8 @@ impl Store {
         let is_changed = !manifests.is_empty() || !blobs.is_empty();
         if is_changed && !options.dry_run {
             // Before the content goes, or a power cut could leave a link to nothing.
-            for dir in self.layout.link_folders(name) {
-                self.durable(files::sync_dir(&dir), &dir)?;
+            for folder in &folders {
+                self.sync(folder)?;
             }
         }
         for (list, removed) in [

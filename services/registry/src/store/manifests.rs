@@ -18,7 +18,7 @@ use runtime::files;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Layout, Store, TAG_LOCKS, referrers::Referrer, staged::Staged};
+use super::{Layout, Store, TAG_LOCKS, folder::Folder, referrers::Referrer, staged::Staged};
 use crate::{Error, config::ReferrersMode};
 
 /// What a link says of its manifest.
@@ -192,9 +192,16 @@ impl Store {
             .map(|tag| self.stage(self.layout.tag(name, tag), tag_bytes.as_bytes()))
             .collect::<Result<Vec<_>, _>>()?;
         // Nothing is visible yet: a failure costs this push only.
-        let all: Vec<&Staged> = parts.iter().chain(&tags).collect();
+        let all: Vec<&Staged> = parts
+            .iter()
+            .chain(&tags)
+            .map(|(_, staged)| staged)
+            .collect();
         Staged::sync(&all)
             .map_err(|error| Error::storage(error, &self.layout.manifest_link(name, digest)))?;
+        if link.subject.is_some() {
+            self.referrers.unseal()?;
+        }
         for part in parts {
             self.publish(vec![part])?;
         }
@@ -206,20 +213,22 @@ impl Store {
         self.publish(tags)
     }
 
-    fn stage(&self, path: PathBuf, bytes: &[u8]) -> Result<Staged, Error> {
-        self.make_dir(path.parent().expect("files have a folder"))?;
-        Staged::write(&path, bytes).map_err(|error| Error::storage(error, &path))
+    fn stage(&self, path: PathBuf, bytes: &[u8]) -> Result<(Folder, Staged), Error> {
+        let folder = self.make_folder(&path)?;
+        let staged = Staged::write(&path, bytes).map_err(|error| Error::storage(error, &path))?;
+        Ok((folder, staged))
     }
 
     /// Gives files of one folder their names, durably.
-    fn publish(&self, staged: Vec<Staged>) -> Result<(), Error> {
-        let Some(dir) = staged.first().map(|first| first.folder().to_owned()) else {
-            return Ok(());
-        };
-        for one in staged {
-            self.durable(one.publish(), &dir)?;
+    fn publish(&self, staged: Vec<(Folder, Staged)>) -> Result<(), Error> {
+        let mut folder = None;
+        let mut published = Ok(());
+        for (of_one, one) in staged {
+            published = published.and_then(|()| one.publish());
+            folder = Some(of_one);
         }
-        self.durable(files::sync_dir(&dir), &dir)
+        folder.map_or(Ok(()), |folder| self.sync(&folder))?;
+        published
     }
 
     /// The digest that a tag was pushed under.
@@ -385,6 +394,9 @@ impl Store {
             if self.tag_digest(name, &tag)?.as_ref() == Some(digest) {
                 self.remove(&self.layout.tag(name, &tag))?;
             }
+        }
+        if link.subject.is_some() {
+            self.referrers.unseal()?;
         }
         self.remove(&self.layout.manifest_link(name, digest))?;
         if let Some(subject) = &link.subject {

@@ -200,6 +200,12 @@ impl Referrers {
         Ok(referrers)
     }
 
+    /// Breaks the seal. To be done before a manifest becomes visible or goes: if the process ends
+    /// between that and the index, the next start must not take the index for right.
+    pub(super) fn unseal(&self) -> anyhow::Result<()> {
+        self.unsealed().map(drop)
+    }
+
     /// Writes the seal. Nothing may be inserted or removed any more.
     pub(super) fn seal(&self) -> anyhow::Result<()> {
         let state = self.state.lock().expect("no holder panics");

@@ -12,6 +12,8 @@ use std::{
 
 use runtime::files;
 
+use crate::Error;
+
 /// Threads that wait for the disk at the same time.
 const WAITING_MAX: usize = 4;
 
@@ -64,18 +66,14 @@ impl Staged {
         })
     }
 
-    /// Where it will be.
-    pub(super) fn folder(&self) -> &Path {
-        self.path.parent().expect("files have a folder")
-    }
-
     /// Gives the file its name. It stays so once the folder is synced.
     #[expect(
         clippy::disallowed_methods,
         reason = "synced before, and the caller syncs the folder"
     )]
-    pub(super) fn publish(mut self) -> io::Result<()> {
-        fs::rename(&self.temporary, &self.path)?;
+    pub(super) fn publish(mut self) -> Result<(), Error> {
+        fs::rename(&self.temporary, &self.path)
+            .map_err(|error| Error::storage(error, &self.path))?;
         self.published = true;
         Ok(())
     }

@@ -316,6 +316,23 @@ async fn a_referrer_pushed_again_keeps_its_place_in_a_rebuilt_index() {
 }
 
 #[tokio::test]
+async fn the_seal_is_broken_by_what_has_a_subject_only() {
+    let mut lab = Lab::new().await;
+    lab.restart(|_| {}).await;
+    let seal = lab.path().join("index.sealed");
+    let subject = lab.image("a", "v1", "layer").await;
+    assert!(seal.exists());
+    let signature = lab.signature("a", &subject, "one").await;
+    assert!(!seal.exists());
+    lab.restart(|_| {}).await;
+    assert!(seal.exists());
+    lab.delete(&format!("/v2/a/manifests/{signature}"))
+        .await
+        .is(202);
+    assert!(!seal.exists());
+}
+
+#[tokio::test]
 async fn a_missing_index_is_built_from_the_manifests() {
     after(|dir| fs::remove_dir_all(dir.join("index")).unwrap()).await;
 }
