@@ -26,9 +26,11 @@ const CONTROLLERS: &str = "cronjob-controller,daemonset-controller,deployment-co
 
 /// A running control plane. It ends, and its state goes away, with the value.
 pub(crate) struct Cluster {
+    /// In the order in which they were started: etcd, the API server, the controllers.
     children: Vec<Child>,
     dir: TempDir,
-    api: String,
+    etcd: u16,
+    api: u16,
 }
 
 impl Cluster {
@@ -41,10 +43,12 @@ impl Cluster {
         let mut cluster = Self {
             children: Vec::new(),
             dir: TempDir::with_prefix("siglab-kube-").expect("a temporary directory"),
-            api: format!("https://127.0.0.1:{api}"),
+            etcd,
+            api,
         };
-        cluster.start_etcd(etcd, peer);
-        cluster.start_api_server(etcd, api);
+        cluster.start_etcd(peer);
+        cluster.make_accounts();
+        cluster.start_api_server();
         let kubeconfig = cluster.kubeconfig("administrator", TOKEN);
         cluster.wait(&kubeconfig);
         cluster.spawn(
@@ -53,13 +57,30 @@ impl Cluster {
                 &format!("--kubeconfig={}", kubeconfig.display()),
                 &format!("--controllers={CONTROLLERS}"),
                 &format!("--cert-dir={}", cluster.path("controllers").display()),
-                &format!("--service-account-private-key-file={}", cluster.path("accounts.pem").display()),
+                &format!(
+                    "--service-account-private-key-file={}",
+                    cluster.path("accounts.pem").display()
+                ),
                 "--bind-address=127.0.0.1",
                 "--leader-elect=false",
                 &format!("--secure-port={controllers}"),
             ],
         );
         cluster
+    }
+
+    /// Kills the API server and starts it again over the same objects, at the same port.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub(crate) fn restart_api_server(&mut self) {
+        let mut killed = self.children.remove(1);
+        killed.kill().expect("it can be killed");
+        killed.wait().expect("it can be waited for");
+        self.start_api_server();
+        let started = self.children.pop().expect("the one just started");
+        self.children.insert(1, started);
+        self.wait(&self.path("administrator.yaml"));
     }
 
     /// kubectl for the administrator.
@@ -72,12 +93,15 @@ impl Cluster {
     }
 
     /// Writes a kubeconfig for the bearer of a token.
-    #[expect(clippy::disallowed_methods, reason = "a test's file need not be durable")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's file need not be durable"
+    )]
     pub(crate) fn kubeconfig(&self, name: &str, token: &str) -> PathBuf {
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {
-                "server": self.api, "certificate-authority": self.path("pki/apiserver.crt"),
+                "server": format!("https://127.0.0.1:{}", self.api), "certificate-authority": self.path("pki/apiserver.crt"),
             }}],
             "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
@@ -87,8 +111,8 @@ impl Cluster {
         path
     }
 
-    fn start_etcd(&mut self, port: u16, peer: u16) {
-        let client = format!("http://127.0.0.1:{port}");
+    fn start_etcd(&mut self, peer: u16) {
+        let client = format!("http://127.0.0.1:{}", self.etcd);
         let arguments = [
             &format!("--data-dir={}", self.path("etcd").display()),
             &format!("--listen-client-urls={client}"),
@@ -99,22 +123,34 @@ impl Cluster {
         self.spawn(Path::new("etcd"), &arguments);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test's file need not be durable")]
-    fn start_api_server(&mut self, etcd: u16, port: u16) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's file need not be durable"
+    )]
+    fn make_accounts(&self) {
         let accounts = SigningKey::generate(KeyKind::EcdsaP256).expect("a key");
-        let private = accounts.to_pkcs8_pem().expect("a key is PEM");
-        fs::write(self.path("accounts.pem"), private.as_bytes()).expect("a key file");
+        let private = accounts.to_pkcs8_pem();
+        fs::write(self.path("accounts.pem"), private).expect("a key file");
         fs::write(self.path("accounts.pub"), accounts.public_key().to_pem()).expect("a key file");
         let tokens = format!("{TOKEN},administrator,1,system:masters\n");
         fs::write(self.path("tokens.csv"), tokens).expect("a file of tokens");
+    }
+
+    fn start_api_server(&mut self) {
         let arguments = [
-            &format!("--etcd-servers=http://127.0.0.1:{etcd}"),
-            &format!("--secure-port={port}"),
+            &format!("--etcd-servers=http://127.0.0.1:{}", self.etcd),
+            &format!("--secure-port={}", self.api),
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             &format!("--cert-dir={}", self.path("pki").display()),
-            &format!("--service-account-key-file={}", self.path("accounts.pub").display()),
-            &format!("--service-account-signing-key-file={}", self.path("accounts.pem").display()),
+            &format!(
+                "--service-account-key-file={}",
+                self.path("accounts.pub").display()
+            ),
+            &format!(
+                "--service-account-signing-key-file={}",
+                self.path("accounts.pem").display()
+            ),
             "--service-account-issuer=https://kubernetes.default.svc",
             &format!("--token-auth-file={}", self.path("tokens.csv").display()),
             "--authorization-mode=RBAC",
@@ -137,11 +173,16 @@ impl Cluster {
                 return;
             }
             let children = self.children.iter_mut();
-            let ended = children.filter_map(|child| child.try_wait().ok().flatten()).next();
+            let ended = children
+                .filter_map(|child| child.try_wait().ok().flatten())
+                .next();
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(self.path("kube-apiserver.log")).unwrap_or_default();
                 let tail: Vec<_> = log.lines().rev().take(20).collect();
-                panic!("the API server did not start, {ended:?}\n{}", tail.join("\n"));
+                panic!(
+                    "the API server did not start, {ended:?}\n{}",
+                    tail.join("\n")
+                );
             }
             thread::sleep(Duration::from_millis(100));
         }
@@ -152,7 +193,10 @@ impl Cluster {
     }
 
     fn spawn(&mut self, program: &Path, arguments: &[&str]) {
-        let name = program.file_name().expect("a program's name").to_string_lossy();
+        let name = program
+            .file_name()
+            .expect("a program's name")
+            .to_string_lossy();
         let log = fs::File::create(self.path(&format!("{name}.log"))).expect("a log file");
         let child = Command::new(program)
             .args(arguments)
@@ -190,7 +234,9 @@ fn program(name: &str) -> PathBuf {
     let mut lines = BUILD.lines();
     let version = lines.find_map(|line| line.strip_prefix("version="));
     let version = version.expect("the script names a version");
-    let set = std::env::var("SIGLAB_CACHE").ok().filter(|dir| !dir.is_empty());
+    let set = std::env::var("SIGLAB_CACHE")
+        .ok()
+        .filter(|dir| !dir.is_empty());
     let cache = set.map_or_else(
         || Path::new(&std::env::var("HOME").expect("HOME is set")).join(".cache/siglab"),
         PathBuf::from,

@@ -1,0 +1,13 @@
+//! The webhook and its manifests, judged by a real API server through kubectl. Run by name, after
+//! `scripts/build-kube` and `scripts/install-clients cosign crane`:
+//! `cargo test --package tests --test kube`.
+
+mod cluster;
+mod install;
+mod lesson;
+mod outage;
+mod policies;
+mod scope;
+mod tiers;
+mod workloads;
+mod world;
