@@ -59,6 +59,8 @@ async fn serve_http(
             Ok(StatusCode::OK.into_response())
         };
     }
+    // Read before any answer: over HTTP/2 an unread body resets the stream, and the answer is lost.
+    let body = runtime::http::read_body(body, REVIEW_BYTES_MAX).await;
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     if content_type.is_none_or(|value| value.as_bytes() != b"application/json") {
         return Err(Error::ContentType);
@@ -76,12 +78,10 @@ async fn serve_http(
             path: path.to_owned(),
         });
     }
-    let body = runtime::http::read_body(body, REVIEW_BYTES_MAX)
-        .await
-        .map_err(|error| match error {
-            runtime::http::BodyError::TooLarge { .. } => Error::BodyTooLarge,
-            _ => Error::BodyBroken,
-        })?;
+    let body = body.map_err(|error| match error {
+        runtime::http::BodyError::TooLarge { .. } => Error::BodyTooLarge,
+        _ => Error::BodyBroken,
+    })?;
     if path == "/resource-conversion" {
         return convert_resources(&body);
     }
