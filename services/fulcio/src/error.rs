@@ -61,6 +61,9 @@ pub enum Error {
         /// The token's issuer.
         issuer: String,
     },
+    /// The claim that the issuer is mapped from is empty.
+    #[error("extensions must have a non-empty issuer url")]
+    EmptyIssuer,
     /// The identity is no URL.
     #[error(transparent)]
     SanUrl(#[from] UrlError),
@@ -121,6 +124,7 @@ impl Error {
             | Self::ClaimMissing { .. }
             | Self::Template(_)
             | Self::EmptySanTemplate { .. }
+            | Self::EmptyIssuer
             | Self::SanUrl(_)
             | Self::SanCharset { .. }
             | Self::Json(_)

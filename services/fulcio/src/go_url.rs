@@ -128,6 +128,37 @@ impl GoUrl {
     }
 }
 
+/// `base` with `elements` below its path, as `JoinPath` does: cleaned of `//`, `.` and `..`, and without
+/// them when they are not well-formed.
+pub(crate) fn join_path(base: &str, elements: &[&str]) -> Result<String, UrlError> {
+    let parsed = GoUrl::parse(base)?;
+    let front = format!("{}://{}", parsed.scheme, parsed.host);
+    let path = parsed.text.strip_prefix(&front).unwrap_or_default();
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in std::iter::once(&path)
+        .chain(elements)
+        .flat_map(|element| element.split('/'))
+    {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let slash = if elements.last().is_some_and(|last| last.ends_with('/')) {
+        "/"
+    } else {
+        ""
+    };
+    let joined = format!("/{}{slash}", segments.join("/"));
+    Ok(match component(base, &joined, in_path) {
+        Ok(path) => format!("{front}{path}"),
+        Err(_) => parsed.text,
+    })
+}
+
 /// Scheme (may be empty) and the rest; `None` for a leading colon.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     for (index, byte) in text.bytes().enumerate() {
@@ -298,6 +329,29 @@ mod tests {
             r#"parse "1a:b": first path segment in URL cannot contain colon"#
         );
         assert_eq!(error(":b"), r#"parse ":b": missing protocol scheme"#);
+    }
+
+    #[test]
+    fn joined_paths_are_clean_and_escaped() {
+        let joined = |base, elements: &[&str]| join_path(base, elements).unwrap();
+        assert_eq!(
+            joined("https://g.example", &["a", "b/c"]),
+            "https://g.example/a/b/c"
+        );
+        assert_eq!(
+            joined("https://g.example/x/", &["", "a//b/../c"]),
+            "https://g.example/x/a/c"
+        );
+        assert_eq!(
+            joined("https://g.example/", &["a b?c#d"]),
+            "https://g.example/a%20b%3Fc%23d"
+        );
+        assert_eq!(
+            joined("https://g.example/", &["a/"]),
+            "https://g.example/a/"
+        );
+        assert_eq!(joined("https://g.example/", &["%zz"]), "https://g.example/");
+        assert_eq!(joined("http://g.example:1", &["%zz"]), "http://g.example:1");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! certificate will say.
 
 mod ci_provider;
+mod claim;
 mod legacy;
 
 use serde_json::{Map, Value};
@@ -9,7 +10,7 @@ use x509::{FulcioExtensions, FulcioField, San};
 
 use crate::{
     error::Error,
-    go_url::GoUrl,
+    go_url::{self, GoUrl},
     issuers::{IssuerType, Provider},
     token::{IdentityToken, Rejection},
 };
@@ -48,6 +49,9 @@ impl<'a> Principal<'a> {
         let identity = match issuer.kind {
             IssuerType::Email => {
                 name = verified_email(&token, issuer.skip_email_verification)?;
+                if !is_email(&name) {
+                    return Err(Rejection::EmailInvalid);
+                }
                 if let Some(path) = &issuer.issuer_claim {
                     certificate_issuer = text_at(&token.claims, path)
                         .ok_or_else(|| Rejection::IssuerClaim { path: path.clone() })?;
@@ -68,10 +72,16 @@ impl<'a> Principal<'a> {
             IssuerType::Spiffe => spiffe(&subject, &issuer.spiffe_trust_domain)?,
             IssuerType::Kubernetes => kubernetes(&token.claims)?,
             IssuerType::ChainguardIdentity => {
-                if let Ok(email) = verified_email(&token, false) {
-                    name = email;
+                if subject.is_empty() {
+                    return Err(Rejection::ClaimMissing { claim: "sub" });
                 }
-                let uri = format!("{}/{subject}", token.issuer_url);
+                // An address is not judged here, only whether it is verified.
+                match verified_email(&token, false) {
+                    Ok(email) => name = email,
+                    Err(Rejection::NoEmail) => {}
+                    Err(reason) => return Err(reason),
+                }
+                let uri = go_url::join_path(&token.issuer_url, &[&subject])?;
                 Identity::Uri(uri, FulcioExtensions::new())
             }
             IssuerType::GithubWorkflow => legacy::github(&token.claims)?,
@@ -97,6 +107,9 @@ impl<'a> Principal<'a> {
 
     /// Name and extensions of the certificate.
     pub(crate) fn embed(self) -> Result<(San, FulcioExtensions), Error> {
+        if self.issuer.is_empty() {
+            return Err(Error::EmptyIssuer);
+        }
         let (san, mut extensions) = match self.identity {
             Identity::Name(san) => (san, FulcioExtensions::new()),
             Identity::Uri(uri, extensions) => (uri_san(&uri)?, extensions),
@@ -138,9 +151,6 @@ fn verified_email(token: &IdentityToken<'_>, skip: bool) -> Result<String, Rejec
     };
     if !verified && !skip {
         return Err(Rejection::EmailNotVerified);
-    }
-    if !is_email(email) {
-        return Err(Rejection::EmailInvalid);
     }
     Ok(email.to_owned())
 }
@@ -188,7 +198,7 @@ fn uri<'a>(subject: &str, domain: &str) -> Result<Identity<'a>, Rejection> {
             want: want.scheme,
         });
     }
-    if got.host != want.host {
+    if got.hostname() != want.hostname() {
         return Err(Rejection::SubjectHost {
             got: got.host,
             want: want.host,
@@ -264,7 +274,7 @@ fn at<'v>(claims: &'v Map<String, Value>, path: &[&str]) -> Option<&'v Value> {
         .try_fold(claims.get(*first)?, |value, name| value.get(*name))
 }
 
-/// The text at a JSONPath of names only: `$.a.b`, `$['a']`.
+/// The claim at a JSONPath of names only, printed: `$.a.b`, `$['a']`.
 fn text_at(claims: &Map<String, Value>, path: &str) -> Option<String> {
     let mut rest = path.strip_prefix('$')?;
     let mut names = Vec::new();
@@ -281,7 +291,7 @@ fn text_at(claims: &Map<String, Value>, path: &str) -> Option<String> {
             rest = after[end + 1..].strip_prefix(']')?;
         }
     }
-    at(claims, &names)?.as_str().map(str::to_owned)
+    at(claims, &names).map(claim::as_text)
 }
 
 #[cfg(test)]
@@ -321,8 +331,8 @@ mod tests {
             text_at(claims, "$.federated_claims['a.b']").as_deref(),
             Some("y")
         );
+        assert_eq!(text_at(claims, "$.n").as_deref(), Some("1"));
         for bad in [
-            "$.n",
             "$.nope.x",
             "federated_claims",
             "$[0]",

@@ -104,6 +104,12 @@ pub(crate) async fn verify<'a>(
         .ok_or_else(|| Rejection::UnknownIssuer {
             issuer: issuer_url.clone(),
         })?;
+    if !matches!(
+        claims.get("sub"),
+        None | Some(Value::Null | Value::String(_))
+    ) {
+        return Err(Rejection::Payload);
+    }
     check_audience(&claims, &issuer.client_id)?;
     check_times(&claims, now)?;
 
@@ -149,14 +155,11 @@ fn object(part: &str) -> Option<Map<String, Value>> {
 }
 
 fn check_audience(claims: &Map<String, Value>, want: &str) -> Result<(), Rejection> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(Rejection::Payload);
     let got: Vec<String> = match claims.get("aud") {
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(many)) => many
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        _ => Vec::new(),
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(many)) => many.iter().map(text).collect::<Result<_, _>>()?,
+        Some(one) => vec![text(one)?],
     };
     if got.iter().any(|audience| audience == want) {
         return Ok(());

@@ -13,7 +13,7 @@ use x509::{
 };
 
 use super::Identity;
-use crate::token::Rejection;
+use crate::{go_url::join_path, token::Rejection};
 
 /// The text of a claim that must be there.
 fn required<'v>(claims: &'v Map<String, Value>, claim: &'static str) -> Result<&'v str, Rejection> {
@@ -33,11 +33,10 @@ fn optional<'v>(claims: &'v Map<String, Value>, claim: &'static str) -> Result<&
 }
 
 pub(super) fn github<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
-    const URL: &str = "https://github.com";
+    const URL: &str = "https://github.com/";
     let claim = |name| required(claims, name);
-    let (repository, run_id) = (claim("repository")?, claim("run_id")?);
-    let attempt = claim("run_attempt")?;
-    let uri = format!("{URL}/{}", claim("job_workflow_ref")?);
+    let repository = claim("repository")?;
+    let uri = join_path(URL, &[claim("job_workflow_ref")?])?;
     let mut all = FulcioExtensions::new();
     all.set(GithubWorkflowTrigger, claim("event_name")?);
     all.set(GithubWorkflowSha, claim("sha")?);
@@ -47,23 +46,24 @@ pub(super) fn github<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
     all.set(BuildSignerUri, uri.clone());
     all.set(BuildSignerDigest, claim("job_workflow_sha")?);
     all.set(RunnerEnvironment, claim("runner_environment")?);
-    all.set(SourceRepositoryUri, format!("{URL}/{repository}"));
+    all.set(SourceRepositoryUri, join_path(URL, &[repository])?);
     all.set(SourceRepositoryDigest, claim("sha")?);
     all.set(SourceRepositoryRef, claim("ref")?);
     all.set(SourceRepositoryIdentifier, claim("repository_id")?);
     all.set(
         SourceRepositoryOwnerUri,
-        format!("{URL}/{}", claim("repository_owner")?),
+        join_path(URL, &[claim("repository_owner")?])?,
     );
     all.set(
         SourceRepositoryOwnerIdentifier,
         claim("repository_owner_id")?,
     );
-    all.set(BuildConfigUri, format!("{URL}/{}", claim("workflow_ref")?));
+    all.set(BuildConfigUri, join_path(URL, &[claim("workflow_ref")?])?);
     all.set(BuildConfigDigest, claim("workflow_sha")?);
     all.set(BuildTrigger, claim("event_name")?);
-    let run = format!("{URL}/{repository}/actions/runs/{run_id}/attempts/{attempt}");
-    all.set(RunInvocationUri, run);
+    let (run_id, attempt) = (claim("run_id")?, claim("run_attempt")?);
+    let run = [repository, "actions/runs", run_id, "attempts", attempt];
+    all.set(RunInvocationUri, join_path(URL, &run)?);
     all.set(
         SourceRepositoryVisibilityAtSigning,
         claim("repository_visibility")?,
@@ -72,8 +72,16 @@ pub(super) fn github<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
 }
 
 pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
-    const URL: &str = "https://gitlab.com";
+    const URL: &str = "https://gitlab.com/";
     let claim = |name| required(claims, name);
+    claim("pipeline_id")?;
+    if claims
+        .get("runner_id")
+        .and_then(Value::as_i64)
+        .is_none_or(|id| id == 0)
+    {
+        return Err(Rejection::ClaimMissing { claim: "runner_id" });
+    }
     let project = claim("project_path")?;
     let git_ref = match claim("ref_type")? {
         "branch" => format!("refs/heads/{}", claim("ref")?),
@@ -89,13 +97,13 @@ pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
     all.set(BuildSignerUri, uri.clone());
     all.set(BuildSignerDigest, optional(claims, "ci_config_sha")?);
     all.set(RunnerEnvironment, claim("runner_environment")?);
-    all.set(SourceRepositoryUri, format!("{URL}/{project}"));
+    all.set(SourceRepositoryUri, join_path(URL, &[project])?);
     all.set(SourceRepositoryDigest, claim("sha")?);
     all.set(SourceRepositoryRef, git_ref);
     all.set(SourceRepositoryIdentifier, claim("project_id")?);
     all.set(
         SourceRepositoryOwnerUri,
-        format!("{URL}/{}", claim("namespace_path")?),
+        join_path(URL, &[claim("namespace_path")?])?,
     );
     all.set(SourceRepositoryOwnerIdentifier, claim("namespace_id")?);
     all.set(BuildConfigUri, uri.clone());
@@ -103,7 +111,7 @@ pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
     all.set(BuildTrigger, claim("pipeline_source")?);
     all.set(
         RunInvocationUri,
-        format!("{URL}/{project}/-/jobs/{}", claim("job_id")?),
+        join_path(URL, &[project, "-/jobs", claim("job_id")?])?,
     );
     all.set(
         SourceRepositoryVisibilityAtSigning,
@@ -115,24 +123,22 @@ pub(super) fn gitlab<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Re
 pub(super) fn buildkite<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
     let organization = required(claims, "organization_slug")?;
     let pipeline = required(claims, "pipeline_slug")?;
-    let uri = format!("https://buildkite.com/{organization}/{pipeline}");
+    let uri = join_path("https://buildkite.com", &[organization, pipeline])?;
     Ok(Identity::Uri(uri, FulcioExtensions::new()))
 }
 
 pub(super) fn codefresh<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>, Rejection> {
     let claim = |name| required(claims, name);
+    optional(claims, "initiator")?;
     let platform = match optional(claims, "platform_url")? {
         "" => "https://g.codefresh.io",
         url => url,
     };
-    let uri = format!(
-        "{platform}/{}/{}:{}/{}",
-        claim("account_name")?,
-        claim("pipeline_name")?,
-        claim("account_id")?,
-        claim("pipeline_id")?
-    );
-    let build = format!("{platform}/build/{}", claim("workflow_id")?);
+    let pipeline_id = claim("pipeline_id")?;
+    let name = optional(claims, "pipeline_name")?;
+    let pipeline = format!("{name}:{}/{pipeline_id}", claim("account_id")?);
+    let uri = join_path(platform, &[optional(claims, "account_name")?, &pipeline])?;
+    let build = join_path(platform, &["build", claim("workflow_id")?])?;
     let mut all = FulcioExtensions::new();
     all.set(BuildSignerUri, build.clone());
     all.set(RunnerEnvironment, optional(claims, "runner_environment")?);
@@ -140,7 +146,7 @@ pub(super) fn codefresh<'a>(claims: &Map<String, Value>) -> Result<Identity<'a>,
     all.set(SourceRepositoryRef, optional(claims, "scm_ref")?);
     all.set(
         BuildConfigUri,
-        format!("{platform}/api/pipelines/{}", claim("pipeline_id")?),
+        join_path(platform, &["api/pipelines", pipeline_id])?,
     );
     all.set(RunInvocationUri, build);
     Ok(Identity::Uri(uri, all))

@@ -64,11 +64,10 @@ async fn an_address_outside_of_ascii_is_told_in_go_words() {
 async fn uri_subjects_must_be_of_the_domain() {
     // The issuer is 127.0.0.1, a host of four labels that the domain shares the last two of.
     let lab = typed("type: uri, subject-domain: 'http://127.0.0.1'").await;
-    let sub = "http://127.0.0.1/users/1";
-    assert_eq!(
-        san(&lab, &json!({"sub": sub}), sub).await,
-        San::Uri(sub.to_owned())
-    );
+    for sub in ["http://127.0.0.1/users/1", "http://127.0.0.1:81/users/1"] {
+        let got = san(&lab, &json!({"sub": sub}), sub).await;
+        assert_eq!(got, San::Uri(sub.to_owned()));
+    }
     for bad in [
         "https://127.0.0.1/users/1",
         "http://127.0.0.2/x",
@@ -148,8 +147,25 @@ async fn chainguard_is_proved_over_a_verified_address_if_there_is_one() {
         san(&lab, &json!({"sub": "group/id"}), "group/id").await,
         want
     );
-    let unverified = json!({"sub": "group/id", "email": "a@example.com"});
-    assert_eq!(san(&lab, &unverified, "group/id").await, want);
+    let odd = json!({"sub": "group/id", "email": "no address", "email_verified": true});
+    assert_eq!(san(&lab, &odd, "no address").await, want);
+    for (bad, name) in [
+        (
+            json!({"sub": "group/id", "email": "a@example.com"}),
+            "group/id",
+        ),
+        (
+            json!({"sub": "group/id", "email": "a@example.com", "email_verified": false}),
+            "a@example.com",
+        ),
+        (json!({"sub": ""}), ""),
+    ] {
+        lab.sign(&lab.issuer.token("", &bad), name)
+            .await
+            .bad_token();
+    }
+    let base = San::Uri(lab.issuer.url.clone());
+    assert_eq!(san(&lab, &json!({"sub": "%zz"}), "%zz").await, base);
 }
 
 #[tokio::test]
@@ -280,12 +296,20 @@ async fn gitlab_nulls_become_nil_and_the_legacy_type_omits_them() {
         all.get(FulcioField::SourceRepositoryRef),
         Some("refs/tags/v1")
     );
-    let mut odd = claims.clone();
-    odd["ref_type"] = json!("other");
-    legacy
-        .sign(&legacy.issuer.token("", &odd), sub)
-        .await
-        .bad_token();
+    for (claim, value) in [
+        ("ref_type", json!("other")),
+        ("runner_id", json!("1")),
+        ("runner_id", json!(null)),
+        ("pipeline_id", json!(null)),
+        ("ci_config_sha", json!(1)),
+    ] {
+        let mut odd = claims.clone();
+        odd[claim] = value;
+        legacy
+            .sign(&legacy.issuer.token("", &odd), sub)
+            .await
+            .bad_token();
+    }
 }
 
 #[tokio::test]

@@ -47,6 +47,9 @@ async fn tokens_that_break_one_rule_are_refused_with_the_same_words() {
         with("aud", json!("other")),
         with("aud", json!(["other", 1])),
         with("aud", json!(null)),
+        with("aud", json!(["sigstore", 1])),
+        with("aud", json!(5)),
+        with("sub", json!(5)),
         with("exp", json!(NOW - 1)),
         with("exp", json!(null)),
         with("exp", json!("tomorrow")),
@@ -277,6 +280,11 @@ async fn a_public_issuer_needs_an_explicit_setting() {
         leaf.fulcio_issuer().unwrap().as_deref(),
         Some("https://sso.lab.invalid")
     );
+    let empty = json!({
+        "email": EMAIL, "email_verified": true, "federated_claims": {"connector_id": ""},
+    });
+    let answer = lab.sign(&lab.issuer.token("", &empty), EMAIL).await;
+    answer.refused(400, 3, "extensions must have a non-empty issuer url");
     let none = json!({"email": EMAIL, "email_verified": true});
     lab.sign(&lab.issuer.token("", &none), EMAIL)
         .await
