@@ -1,7 +1,8 @@
 //! The webhook and its manifests, judged by a real API server through kubectl. Run by name, after
-//! `scripts/build-kube` and `scripts/install-clients cosign crane`:
+//! `scripts/build-kube` and `scripts/install-clients cosign crane curl helm`:
 //! `cargo test --package tests --test kube`.
 
+mod chart;
 mod cluster;
 mod install;
 mod lesson;

@@ -129,6 +129,26 @@ impl Kubectl {
         self.run(&["apply", "--filename", &file.display().to_string()])
     }
 
+    /// The objects of a stream as a list, without creating them.
+    pub(crate) fn read(&self, stream: &str) -> Value {
+        let file = self
+            .home
+            .write("objects.yaml", stream)
+            .display()
+            .to_string();
+        let only = ["--dry-run=client", "--validate=false", "--output", "json"];
+        let read = self.run(&[&["create", "--filename", &file], &only[..]].concat());
+        let text = read.succeeds().text();
+        let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+        let objects: Vec<Value> = objects
+            .collect::<Result<_, _>>()
+            .expect("kubectl prints JSON");
+        match &objects[..] {
+            [list] if list["kind"] == "List" => list.clone(),
+            _ => json!({"items": objects}),
+        }
+    }
+
     /// `kubectl get`, as JSON.
     pub(crate) fn get(&self, arguments: &[&str]) -> Value {
         let mut all = vec!["get", "--output", "json"];
