@@ -59,8 +59,8 @@ impl Lab {
                 format!("no lab answers at {admin}\nstart one: siglab up\nor name it: --lab URL")
             })?;
         let status = answer
-            .error_for_status()
-            .and_then(|answer| Ok(answer.json::<Status>()))?
+            .error_for_status()?
+            .json::<Status>()
             .await
             .with_context(|| format!("{admin}/status is not a lab's admin door"))?;
         Ok(Self {

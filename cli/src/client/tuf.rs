@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use bundle::TrustedRoot;
+use tuf_metadata::{Limits, Updater};
 
 use super::{Lab, expect};
 
@@ -27,38 +28,44 @@ impl Lab {
         Ok(answer.json().await?)
     }
 
-    /// A target of the repository, by its newest metadata.
+    /// A target of the repository, by its newest metadata, followed as any TUF client does from the
+    /// root that the lab's admin door gives.
     ///
     /// # Errors
-    /// When the repository does not have it, or its digest is another than the metadata says.
+    /// When the repository does not have it, or a signature, version or digest is not as it must be.
     pub(crate) async fn target(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let base = self.url("tuf", "http")?;
-        let get = async |path: String| -> anyhow::Result<Vec<u8>> {
+        let get = async |path: &str| -> anyhow::Result<Vec<u8>> {
             let answer = self.http.get(format!("{base}/{path}")).send().await;
             let answer = expect("the TUF repository", answer, &[200]).await?;
             Ok(answer.bytes().await?.to_vec())
         };
-        let version = |metadata: &[u8], file: &str| -> anyhow::Result<u64> {
-            let metadata: serde_json::Value = serde_json::from_slice(metadata)?;
-            let version = &metadata["signed"]["meta"][file]["version"];
-            version
-                .as_u64()
-                .with_context(|| format!("the TUF metadata names no {file}"))
-        };
-        let timestamp = get("timestamp.json".to_owned()).await?;
-        let snapshot = version(&timestamp, "snapshot.json")?;
-        let snapshot = get(format!("{snapshot}.snapshot.json")).await?;
-        let targets = version(&snapshot, "targets.json")?;
-        let targets: serde_json::Value =
-            serde_json::from_slice(&get(format!("{targets}.targets.json")).await?)?;
-        let digest = targets["signed"]["targets"][name]["hashes"]["sha256"]
-            .as_str()
-            .with_context(|| format!("the TUF repository has no target {name}"))?;
-        let bytes = get(format!("targets/{digest}.{name}")).await?;
-        anyhow::ensure!(
-            hex::encode(crypto::sha256(&bytes)) == digest,
-            "target {name} is not what the TUF metadata says"
-        );
-        Ok(bytes)
+        let files = self.trust_directory().await?;
+        let root = files
+            .get("root.json")
+            .context("the lab gives no root.json")?;
+        let mut updater = Updater::new(root.as_bytes())?;
+        for _ in 0..Limits::ROOT_ROTATIONS {
+            let path = format!("{base}/{}.root.json", updater.root().version + 1);
+            let answer = expect(
+                "the TUF repository",
+                self.http.get(path).send().await,
+                &[200, 404],
+            );
+            let answer = answer.await?;
+            if answer.status() == 404 {
+                break;
+            }
+            updater.update_root(&answer.bytes().await?)?;
+        }
+        updater.update_timestamp(&get("timestamp.json").await?)?;
+        let version = updater.snapshot_meta()?.version;
+        updater.update_snapshot(&get(&format!("{version}.snapshot.json")).await?)?;
+        let version = updater.targets_meta()?.version;
+        updater.update_targets(&get(&format!("{version}.targets.json")).await?)?;
+        let trusted = updater.finish(runtime::Clock::system().now())?;
+        let target = get(&format!("targets/{}", trusted.target_file_name(name)?)).await?;
+        trusted.verify_target(name, &target)?;
+        Ok(target)
     }
 }

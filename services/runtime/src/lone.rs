@@ -1,11 +1,11 @@
 //! The whole of a lone service's binary.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 
 use crate::{
-    Clock, Plan, Service,
+    Clock, Plan, Running, Service,
     settings::{self, Settings, Sources},
 };
 
@@ -114,10 +114,6 @@ fn arguments<S: Service>() -> anyhow::Result<Task> {
     })
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the URLs that a started service prints"
-)]
 fn run<S: Service>(sources: &Sources) -> anyhow::Result<()> {
     let settings = Settings::load(sources)?;
     let (filter, json) = settings.log();
@@ -128,20 +124,29 @@ fn run<S: Service>(sources: &Sources) -> anyhow::Result<()> {
         let host = plan.bound(Clock::system())?;
         let opened = host.open::<S>().await?;
         let running = host.serve(vec![opened]);
-        println!("# siglab-{}, for testing only", S::NAME);
-        for listener in S::LISTENERS {
-            let url = &running.urls[&(S::NAME.to_owned(), listener.name.to_owned())];
-            let name = format!("{}_{}_URL", S::NAME, listener.name).to_uppercase();
-            println!("export {name}={}", url.as_str().trim_end_matches('/'));
-        }
-        println!(
-            "export ADMIN_URL={}",
-            running.admin_url.as_str().trim_end_matches('/')
-        );
+        // Nobody may be reading: a start is not undone by a closed standard output.
+        let _ = announce::<S>(&running);
         interrupted().await?;
         running.stop().await;
         Ok(())
     })
+}
+
+/// Prints the URLs as lines for a shell.
+fn announce<S: Service>(running: &Running) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "# siglab-{}, for testing only", S::NAME)?;
+    for listener in S::LISTENERS {
+        let url = &running.urls[&(S::NAME.to_owned(), listener.name.to_owned())];
+        let name = format!("{}_{}_URL", S::NAME, listener.name).to_uppercase();
+        writeln!(out, "export {name}={}", url.as_str().trim_end_matches('/'))?;
+    }
+    writeln!(
+        out,
+        "export ADMIN_URL={}",
+        running.admin_url.as_str().trim_end_matches('/')
+    )?;
+    out.flush()
 }
 
 /// Returns when the process is told to stop: SIGINT or SIGTERM.
