@@ -24,8 +24,9 @@ pub(crate) async fn run(service: Arc<Service>, context: Context, refresh: Durati
     let mut pause = RETRY_MIN;
     loop {
         let outcome = match collect(&context).await {
-            Ok(trust) => publish(&service, trust).await,
-            Err(error) => Err(error),
+            Ok(trust) => publish(&service, Some(trust)).await,
+            // What is published must not expire because a peer is away.
+            Err(error) => publish(&service, None).await.and(Err(error)),
         };
         match outcome {
             Ok(()) => {
@@ -43,10 +44,14 @@ pub(crate) async fn run(service: Arc<Service>, context: Context, refresh: Durati
     }
 }
 
-async fn publish(service: &Arc<Service>, trust: Trust) -> anyhow::Result<()> {
+/// Publishes new trust, or signs again what is published. Files are fsynced, so it runs beside the reactor.
+async fn publish(service: &Arc<Service>, trust: Option<Trust>) -> anyhow::Result<()> {
     let service = service.clone();
-    // Files are fsynced.
-    tokio::task::spawn_blocking(move || service.publish(&trust)).await??;
+    let work = move || match trust {
+        Some(trust) => service.publish(&trust),
+        None => service.renew(),
+    };
+    tokio::task::spawn_blocking(work).await??;
     Ok(())
 }
 

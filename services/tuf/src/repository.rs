@@ -116,6 +116,22 @@ impl Repository {
         self.files.get(&format!("targets/{path}"))
     }
 
+    /// All targets by name.
+    pub(crate) fn targets(&self) -> BTreeMap<String, Target> {
+        let listed = self.current.targets.targets.iter();
+        let read = listed.filter_map(|(name, listed)| {
+            let bytes = self.target(name)?.to_vec();
+            Some((
+                name.clone(),
+                Target {
+                    bytes,
+                    custom: listed.custom.clone(),
+                },
+            ))
+        });
+        read.collect()
+    }
+
     /// Whether the chain of roots can be continued with these keys.
     pub(crate) fn check_root_key(&self, keys: &Keys) -> Result<(), Broken> {
         let newest = Envelope::<Root>::parse(self.root_json())?;

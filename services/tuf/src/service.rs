@@ -1,6 +1,7 @@
 //! State and operations: the published repository, and publishing the next one.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -8,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use axum::Router;
 use crypto::KeyKind;
+use jiff::Timestamp;
 use runtime::{Clock, Context, Figure, FigureKind, Listener, Trust, keys::load_or_generate};
 use tuf_metadata::whole_seconds;
 
@@ -15,7 +17,7 @@ use crate::{
     Config, api, collect,
     repository::{Keys, Repository, Validity},
     store::Store,
-    trust::{self, Previous},
+    trust::{self, Previous, Target},
 };
 
 /// The trust repository.
@@ -50,15 +52,39 @@ impl Service {
             None => Previous::default(),
         };
         let targets = trust::targets(trust, &previous, &self.config.operator, now)?;
+        self.publish_targets(&store, current.as_deref(), &targets, now)
+    }
+
+    /// Signs what is published again, if it is half way to its expiry. Returns whether there is a new
+    /// version. Blocks on the file system.
+    ///
+    /// # Errors
+    /// When the root key is not the one clients know, or the file system fails; then the version before
+    /// stays.
+    pub fn renew(&self) -> anyhow::Result<bool> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(current) = self.repository() else {
+            return Ok(false);
+        };
+        let now = whole_seconds(self.clock.now());
+        self.publish_targets(&store, Some(&current), &current.targets(), now)
+    }
+
+    fn publish_targets(
+        &self,
+        store: &Store,
+        current: Option<&Repository>,
+        targets: &BTreeMap<String, Target>,
+        now: Timestamp,
+    ) -> anyhow::Result<bool> {
         let validity = Validity {
             root: self.config.root_validity(),
             others: self.config.validity(),
         };
-        let next = Repository::next(current.as_deref(), &self.keys, &targets, validity, now)?;
-        let Some(next) = next else {
+        let Some(next) = Repository::next(current, &self.keys, targets, validity, now)? else {
             return Ok(false);
         };
-        store.write(current.as_deref(), &next)?;
+        store.write(current, &next)?;
         let version = next.current().timestamp.version;
         tracing::info!(version, expires = %next.expires(), "published");
         *self

@@ -83,13 +83,11 @@ fn trust() -> Trust {
     }
 }
 
-/// A service whose peers do not answer, so that only the test publishes.
+/// A service without its background work, so that only the test publishes.
 async fn open(dir: &Path) -> anyhow::Result<(Arc<Service>, Context)> {
-    let mut context = Context::for_test("tuf", dir);
-    for peer in ["ctlog", "fulcio", "oidc", "rekor", "tsa"] {
-        context.urls = context.urls.with_admin(peer, "http://127.0.0.1:9".parse()?);
-    }
+    let context = Context::for_test("tuf", dir);
     let service = Service::open(Config::default(), context.clone()).await?;
+    context.tasks.stop().await;
     Ok((service, context))
 }
 
@@ -372,6 +370,19 @@ async fn metadata_is_signed_again_before_it_expires() {
     assert!(service.publish(&trust).unwrap());
     let trusted = update(&service, &root, context.clock.now()).await;
     assert_eq!((trusted.root.version, trusted.timestamp.version), (2, 3));
+}
+
+#[tokio::test]
+async fn metadata_is_signed_again_while_a_peer_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (service, context) = open(dir.path()).await.unwrap();
+    assert!(!service.renew().unwrap(), "there is nothing to sign yet");
+    service.publish(&trust()).unwrap();
+    assert!(!service.renew().unwrap());
+    let before = trusted_root(&service, context.clock.now()).await;
+    context.clock.advance(91 * DAY);
+    assert!(service.renew().unwrap());
+    assert_eq!(trusted_root(&service, context.clock.now()).await, before);
 }
 
 #[tokio::test]
