@@ -43,12 +43,40 @@ enum Source {
     },
 }
 
+/// Longest use of a trusted root that can no longer be looked up.
+const OUTAGE_MAX: SignedDuration = SignedDuration::from_hours(1);
+
+/// What a look-up found.
+struct Found {
+    root: TrustedRoot,
+    /// The metadata that it was verified with.
+    floor: Option<Floor>,
+}
+
+/// Timestamp and snapshot of the last update: no later one may be older.
+#[derive(Clone, Debug)]
+struct Floor {
+    timestamp: Vec<u8>,
+    snapshot: Vec<u8>,
+    expires: Timestamp,
+}
+
 #[derive(Clone, Debug)]
 struct Kept {
     trusted: Trusted,
+    floor: Option<Floor>,
+    /// When it was last found.
+    found_at: Timestamp,
     /// What it was made from, so that a changed TrustRoot is not answered from here.
     made_from: String,
     until: Timestamp,
+}
+
+impl Kept {
+    fn outlives_outage(&self, now: Timestamp) -> bool {
+        let unexpired = self.floor.as_ref().is_some_and(|floor| now < floor.expires);
+        unexpired && now.duration_since(self.found_at) < OUTAGE_MAX
+    }
 }
 
 impl TrustStore {
@@ -96,32 +124,56 @@ impl TrustStore {
         {
             return Ok(known.trusted.clone());
         }
-        let root = match spec {
-            None => self.look_up_default(now).await?,
-            Some(spec) => self.look_up(spec, now).await?,
-        };
-        let hash = crypto::sha256(root.to_json().as_bytes());
-        let trusted = Trusted {
-            root: Arc::new(root),
-            hash,
+        let known = kept
+            .get(name)
+            .filter(|known| known.made_from == made_from)
+            .cloned();
+        let floor = known.as_ref().and_then(|known| known.floor.as_ref());
+        let found = match spec {
+            None => self.look_up_default(floor, now).await,
+            Some(spec) => self.look_up(spec, floor, now).await,
         };
         let until = now.saturating_add(self.refresh).unwrap_or(now);
-        let entry = Kept {
-            trusted: trusted.clone(),
-            made_from,
-            until,
+        let entry = match (found, known) {
+            (Ok(found), _) => {
+                let hash = crypto::sha256(found.root.to_json().as_bytes());
+                let trusted = Trusted {
+                    root: Arc::new(found.root),
+                    hash,
+                };
+                Kept {
+                    trusted,
+                    floor: found.floor,
+                    found_at: now,
+                    made_from,
+                    until,
+                }
+            }
+            // Verified metadata stays good until it expires, for a while also without its repository.
+            (Err(error), Some(known)) if known.outlives_outage(now) => {
+                tracing::warn!("the last trusted root stays in use: {error:#}");
+                Kept { until, ..known }
+            }
+            (Err(error), _) => return Err(error),
         };
+        let trusted = entry.trusted.clone();
         kept.insert(name.to_owned(), entry);
         Ok(trusted)
     }
 
-    async fn look_up_default(&self, now: Timestamp) -> anyhow::Result<TrustedRoot> {
+    async fn look_up_default(
+        &self,
+        floor: Option<&Floor>,
+        now: Timestamp,
+    ) -> anyhow::Result<Found> {
         match &self.default {
             Source::File(path) => {
                 let json = tokio::fs::read(path)
                     .await
                     .with_context(|| format!("cannot read {}", path.display()))?;
-                TrustedRoot::from_json(&json).with_context(|| path.display().to_string())
+                let root =
+                    TrustedRoot::from_json(&json).with_context(|| path.display().to_string())?;
+                Ok(Found { root, floor: None })
             }
             Source::Tuf {
                 mirror,
@@ -139,7 +191,7 @@ impl TrustStore {
                     None => pin(&files, pinned).await?,
                 };
                 let target = "trusted_root.json";
-                let update = update(&files, &root, "targets", target, now).await;
+                let update = update(&files, &root, "targets", target, floor, now).await;
                 update.with_context(|| format!("trust repository {mirror}"))
             }
         }
@@ -148,8 +200,9 @@ impl TrustStore {
     async fn look_up(
         &self,
         spec: &trust_root::Spec,
+        floor: Option<&Floor>,
         now: Timestamp,
-    ) -> anyhow::Result<TrustedRoot> {
+    ) -> anyhow::Result<Found> {
         let target = |name: &str| {
             if name.is_empty() {
                 "trusted_root.json".to_owned()
@@ -158,7 +211,8 @@ impl TrustStore {
             }
         };
         if let Some(keys) = &spec.sigstore_keys {
-            return trust_root::inline(keys).map_err(|reason| anyhow!(reason));
+            let root = trust_root::inline(keys).map_err(|reason| anyhow!(reason))?;
+            return Ok(Found { root, floor: None });
         }
         if let Some(remote) = &spec.remote {
             let mirror = remote.mirror.as_deref().unwrap_or_default();
@@ -169,7 +223,7 @@ impl TrustStore {
             };
             let root = trust_root::decode(remote.root.as_deref());
             let name = target(&remote.trusted_root_target);
-            return update(&files, &root, &remote.targets, &name, now).await;
+            return update(&files, &root, &remote.targets, &name, floor, now).await;
         }
         if let Some(repository) = &spec.repository {
             let archive = trust_root::decode(repository.mirror_fs.as_deref());
@@ -177,7 +231,7 @@ impl TrustStore {
             let files = Files::Memory(unpacked.into_iter().collect());
             let root = trust_root::decode(repository.root.as_deref());
             let name = target(&repository.trusted_root_target);
-            return update(&files, &root, &repository.targets, &name, now).await;
+            return update(&files, &root, &repository.targets, &name, None, now).await;
         }
         bail!("the TrustRoot names nothing")
     }
@@ -248,14 +302,25 @@ async fn update(
     root: &[u8],
     targets: &str,
     target: &str,
+    floor: Option<&Floor>,
     now: Timestamp,
-) -> anyhow::Result<TrustedRoot> {
+) -> anyhow::Result<Found> {
     let mut updater = Updater::new(root)?;
     for _ in 0..Limits::ROOT_ROTATIONS {
         let next = format!("{}.root.json", updater.root().version + 1);
         match files.get(&next, Limits::of(RoleType::Root)).await? {
             Some(file) => updater.update_root(&file)?,
             None => break,
+        }
+    }
+    if let Some(floor) = floor {
+        // After a change of keys these are no longer signed, and no longer a floor.
+        let mut with_floor = updater.clone();
+        let stored = with_floor
+            .update_timestamp(&floor.timestamp)
+            .and_then(|()| with_floor.stored_snapshot(&floor.snapshot));
+        if stored.is_ok() {
+            updater = with_floor;
         }
     }
     let consistent = updater.root().consistent_snapshot;
@@ -271,7 +336,8 @@ async fn update(
         .await?;
     updater.update_timestamp(&timestamp)?;
     let name = named(updater.snapshot_meta()?.version, "snapshot.json");
-    updater.update_snapshot(&files.require(&name, Limits::of(RoleType::Snapshot)).await?)?;
+    let snapshot = files.require(&name, Limits::of(RoleType::Snapshot)).await?;
+    updater.update_snapshot(&snapshot)?;
     let name = named(updater.targets_meta()?.version, "targets.json");
     updater.update_targets(&files.require(&name, Limits::of(RoleType::Targets)).await?)?;
     let metadata = updater.finish(now)?;
@@ -284,5 +350,20 @@ async fn update(
         .require(&format!("{targets}/{file}"), TrustedRoot::BYTES_MAX)
         .await?;
     metadata.verify_target(target, &bytes)?;
-    Ok(TrustedRoot::from_json(&bytes)?)
+    let expires = [
+        metadata.root.expires,
+        metadata.timestamp.expires,
+        metadata.snapshot.expires,
+        metadata.targets.expires,
+    ];
+    let expires = expires.into_iter().min().unwrap_or(now);
+    let floor = Some(Floor {
+        timestamp,
+        snapshot,
+        expires,
+    });
+    Ok(Found {
+        root: TrustedRoot::from_json(&bytes)?,
+        floor,
+    })
 }

@@ -125,3 +125,14 @@ async fn policies_are_linted_at_the_admin_door() {
     assert_eq!(findings[0]["severity"], "error");
     assert_eq!(findings[1]["path"], "spec.images[0].glob");
 }
+
+#[tokio::test]
+async fn a_review_that_says_something_twice_is_refused() {
+    let webhook = Webhook::open(&[], Config::default()).await;
+    let review = r#"{"request": {"uid": "a", "uid": "b"}}"#.to_owned();
+    let (status, text) = webhook
+        .post_text("/validations", "application/json", review)
+        .await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(text.contains("duplicate field"), "{text}");
+}

@@ -9,5 +9,6 @@ mod policies;
 mod registry;
 #[path = "../support/mod.rs"]
 mod support;
+mod trust;
 mod workloads;
 mod world;

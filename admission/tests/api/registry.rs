@@ -196,3 +196,19 @@ async fn what_verified_is_remembered_by_digest_policy_and_trust_for_a_while() {
     );
     assert!(world.registry.requests().len() > before);
 }
+
+#[tokio::test]
+async fn a_decision_that_takes_too_long_is_a_denial() {
+    let world = World::new().await;
+    world.sign(SUBJECT, Log::V2);
+    let spec = json!({"images": [{"glob": "**"}], "authorities": lesson()});
+    let config = Config {
+        decision_secs: 0,
+        ..world.config()
+    };
+    let webhook = Webhook::open(&[policy("p", &spec)], config).await;
+    assert_eq!(
+        webhook.validate_pod(&world.image()).await,
+        "validation failed: context was canceled before validation completed: "
+    );
+}

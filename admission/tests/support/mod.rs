@@ -34,14 +34,24 @@ impl Webhook {
 
     pub(crate) async fn try_open(
         objects: &[Value],
+        config: admission::Config,
+    ) -> anyhow::Result<Self> {
+        Self::open_with(objects, config, |_| {}).await
+    }
+
+    /// With a context that `change` had its way with.
+    pub(crate) async fn open_with(
+        objects: &[Value],
         mut config: admission::Config,
+        change: impl FnOnce(&mut runtime::Context),
     ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let policies = dir.path().join("objects");
         std::fs::create_dir(&policies)?;
         write_objects(&policies, objects);
         config.policies = Some(policies);
-        let context = runtime::Context::for_test("admission", &dir.path().join("state"));
+        let mut context = runtime::Context::for_test("admission", &dir.path().join("state"));
+        change(&mut context);
         let service = admission::Service::open(config, context.clone()).await?;
         Ok(Self {
             service,
