@@ -438,7 +438,7 @@ async fn reload(State(service): State<Arc<Service>>) -> Response {
 /// Admin: the authority of the webhook's TLS certificate, for `caBundle`.
 async fn authority(State(service): State<Arc<Service>>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/x-pem-file")];
-    (headers, service.authority_pem().to_owned()).into_response()
+    (headers, service.authority_pem()).into_response()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -463,7 +463,7 @@ async fn manifests(
             .namespace
             .unwrap_or_else(|| service.system_namespace().to_owned()),
         url: outside.then(|| query.url.unwrap_or_else(|| service.own_url())),
-        authority_pem: outside.then(|| service.authority_pem().to_owned()),
+        authority_pem: outside.then(|| service.authority_pem()),
         image: query.image,
         fail_open: query.fail_open,
         opt_in: query.opt_in,

@@ -202,12 +202,12 @@ impl Cluster {
     }
 
     /// Keeps the authority of the webhook's certificate in the objects that name it.
-    pub(crate) async fn keep_authority(self: Arc<Self>, pem: String) {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(pem);
+    pub(crate) async fn keep_authority(self: Arc<Self>, pem: impl Fn() -> String + Send) {
         let mut ticks = tokio::time::interval(AUTHORITY_PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pem());
             for (group, kind, plural, name) in CONFIGURATIONS {
                 let resource = Self::resource(group, "v1", kind, plural);
                 let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);

@@ -57,6 +57,8 @@ pub struct Config {
     /// PEM file of the authorities that registries' TLS certificates are issued by. By default the
     /// machine's, where it has a bundle in a usual place.
     pub registry_ca: Option<PathBuf>,
+    /// Docker configuration file with logins for registries, after those of the Pod.
+    pub registry_config: Option<PathBuf>,
     /// Seconds that the verified signatures of a digest are remembered, by policy and trust root; 0 never.
     pub cache_secs: u32,
     /// Seconds that one decision may take, registry included. Kubernetes waits ten by default.
@@ -85,6 +87,7 @@ impl Default for Config {
             tuf_root: None,
             trust_refresh_secs: 10,
             registry_ca: None,
+            registry_config: None,
             cache_secs: 60,
             decision_secs: 9,
             decisions_max: 256,

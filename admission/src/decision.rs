@@ -77,6 +77,9 @@ impl Evaluation<'_> {
                 keychain.add(&config);
             }
         }
+        if let Some(config) = self.service.registry_config() {
+            keychain.add(config);
+        }
         Ok(keychain)
     }
 

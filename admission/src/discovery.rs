@@ -8,8 +8,6 @@ use oci::Digest;
 
 use crate::registry::{Descriptor, Registry, RegistryError, Repository};
 
-/// Longest legacy payload or attestation, in bytes: cosign's own limit.
-const LAYER_MAX: usize = 128 << 20;
 /// Longest legacy simple signing payload, in bytes.
 const PAYLOAD_MAX: usize = 1 << 20;
 /// Fetches at a time.
@@ -82,25 +80,46 @@ pub(crate) async fn find(
     format: Format,
     max: usize,
 ) -> Result<Found, RegistryError> {
-    let mut found = Found::default();
-    if format != Format::Legacy {
-        let referrers = registry.referrers(place.image, place.digest).await?;
-        let bundles: Vec<Descriptor> = referrers.into_iter().filter(may_be_bundle).collect();
-        found.total += bundles.len();
-        let fetched = futures::stream::iter(bundles.into_iter().take(max))
-            .map(|referrer| fetch_bundle(registry, place.image, referrer))
-            .buffered(PARALLEL)
-            .collect::<Vec<_>>()
-            .await;
-        for candidate in fetched {
-            match candidate? {
-                Some(candidate) => found.candidates.push(candidate),
-                None => found.total -= 1,
-            }
+    let bundles = async {
+        match format {
+            Format::Legacy => Ok(Found::default()),
+            Format::Bundle | Format::Any => find_bundles(registry, place, max).await,
         }
-    }
-    if format != Format::Bundle {
-        find_tagged(registry, place, wanted, max, &mut found).await?;
+    };
+    let tagged = async {
+        match format {
+            Format::Bundle => Ok(Found::default()),
+            Format::Legacy | Format::Any => find_tagged(registry, place, wanted, max).await,
+        }
+    };
+    let (mut found, tagged) = futures::try_join!(bundles, tagged)?;
+    found.total += tagged.total;
+    found.candidates.extend(tagged.candidates);
+    found.candidates.truncate(max);
+    Ok(found)
+}
+
+async fn find_bundles(
+    registry: &Registry,
+    place: &Place<'_>,
+    max: usize,
+) -> Result<Found, RegistryError> {
+    let referrers = registry.referrers(place.image, place.digest).await?;
+    let bundles: Vec<Descriptor> = referrers.into_iter().filter(may_be_bundle).collect();
+    let mut found = Found {
+        total: bundles.len(),
+        candidates: Vec::new(),
+    };
+    let fetched = futures::stream::iter(bundles.into_iter().take(max))
+        .map(|referrer| fetch_bundle(registry, place.image, referrer))
+        .buffered(PARALLEL)
+        .collect::<Vec<_>>()
+        .await;
+    for candidate in fetched {
+        match candidate? {
+            Some(candidate) => found.candidates.push(candidate),
+            None => found.total -= 1,
+        }
     }
     Ok(found)
 }
@@ -156,19 +175,20 @@ async fn find_tagged(
     place: &Place<'_>,
     wanted: Wanted,
     max: usize,
-    found: &mut Found,
-) -> Result<(), RegistryError> {
+) -> Result<Found, RegistryError> {
     let (suffix, layer_max) = match wanted {
         Wanted::Signatures => ("sig", PAYLOAD_MAX),
-        Wanted::Attestations => ("att", LAYER_MAX.min(Bundle::BYTES_MAX)),
+        Wanted::Attestations => ("att", Bundle::BYTES_MAX),
     };
     let digest = place.digest.to_string().replace(':', "-");
     let tag = format!("{}{digest}.{suffix}", place.tag_prefix);
     let manifest = registry.manifest_body(place.tags, &tag).await?;
     let layers = manifest.map(|manifest| manifest.layers).unwrap_or_default();
-    found.total += layers.len();
-    let room = max.saturating_sub(found.candidates.len());
-    let fetched = futures::stream::iter(layers.into_iter().take(room))
+    let mut found = Found {
+        total: layers.len(),
+        candidates: Vec::new(),
+    };
+    let fetched = futures::stream::iter(layers.into_iter().take(max))
         .map(|layer| fetch_layer(registry, place.tags, &tag, layer, layer_max))
         .buffered(PARALLEL)
         .collect::<Vec<_>>()
@@ -176,7 +196,7 @@ async fn find_tagged(
     for candidate in fetched {
         found.candidates.push(candidate?);
     }
-    Ok(())
+    Ok(found)
 }
 
 async fn fetch_layer(

@@ -19,6 +19,7 @@ mod rego;
 mod review;
 mod service;
 mod store;
+mod tls;
 mod trust;
 mod trust_root;
 mod workload;

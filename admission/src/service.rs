@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use oci::ImageReference;
-use runtime::tls::ServerTls;
 use runtime::{Context, Figure, FigureKind, Listener};
 use serde_json::Value;
 
@@ -22,6 +21,7 @@ use crate::record::{self, Decision, Ring};
 use crate::registry::{ManifestBody, Registry, Repository};
 use crate::review::{Answer, Request};
 use crate::store::Objects;
+use crate::tls::Tls;
 use crate::trust::{TrustStore, Trusted};
 use crate::workload::{Kind, Workload};
 
@@ -51,8 +51,10 @@ pub struct Service {
     /// Why some or all objects are not in force, when they are not.
     problem: RwLock<Option<String>>,
     decisions: Ring,
-    tls: ServerTls,
+    tls: Tls,
     registry: Registry,
+    /// The process's own logins, Docker's configuration as it is.
+    registry_config: Option<Vec<u8>>,
     trust: TrustStore,
     cache: Cache,
     counts: Counts,
@@ -112,8 +114,12 @@ impl Service {
         self.context.urls.text("admission", "https")
     }
 
-    pub(crate) fn authority_pem(&self) -> &str {
-        &self.tls.authority_pem
+    pub(crate) fn authority_pem(&self) -> String {
+        self.tls.authority_pem()
+    }
+
+    pub(crate) fn registry_config(&self) -> Option<&[u8]> {
+        self.registry_config.as_deref()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -422,7 +428,14 @@ impl runtime::Service for Service {
         };
         let registry = Registry::new(config.registry_ca.as_deref())?;
         let trust = TrustStore::new(&config, &context);
-        let tls = runtime::tls::server(&context, &tls_names(&config, &context))?;
+        let registry_config = match &config.registry_config {
+            Some(path) => Some(
+                std::fs::read(path)
+                    .with_context(|| format!("registry-config: cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        let tls = Tls::new(&context, tls_names(&config, &context))?;
         let service = Arc::new(Self {
             decisions: Ring::new(config.decisions_max),
             policies: dir,
@@ -434,12 +447,18 @@ impl runtime::Service for Service {
             cluster,
             counts: Counts::default(),
             registry,
+            registry_config,
             trust,
             cache: Cache::new(config.cache_secs),
             config,
             context: context.clone(),
             tls,
         });
+        let renewed = Arc::clone(&service);
+        let again = context.clone();
+        context
+            .tasks
+            .spawn(async move { renewed.tls.keep_fresh(&again).await });
         match &service.cluster {
             Some(cluster) => {
                 let follower = Arc::clone(&service);
@@ -448,7 +467,8 @@ impl runtime::Service for Service {
                 // The definitions may not be installed yet, and the webhook has to be there for them.
                 let known = service.known.notified();
                 let _ = tokio::time::timeout(SYNC_MAX, known).await;
-                let pem = service.tls.authority_pem.clone();
+                let source = Arc::clone(&service);
+                let pem = move || source.authority_pem();
                 context.tasks.spawn(Arc::clone(cluster).keep_authority(pem));
             }
             None => context.tasks.spawn(Arc::clone(&service).watch()),
@@ -465,7 +485,7 @@ impl runtime::Service for Service {
     }
 
     fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
-        Some(Arc::clone(&self.tls.config))
+        Some(self.tls.config())
     }
 
     fn figures(&self) -> Vec<Figure> {
