@@ -1,6 +1,10 @@
 //! Settings of both logs.
 
-use entry::v2::{Algorithms, KeyDetails};
+use anyhow::ensure;
+use entry::{
+    Kind,
+    v2::{Algorithms, KeyDetails},
+};
 use serde::{Deserialize, Serialize};
 
 /// Settings of `[rekor]`.
@@ -13,14 +17,30 @@ pub struct Config {
     pub v2: V2Config,
 }
 
+impl Config {
+    /// Refuses values with which nothing could be served.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        for (name, bytes) in [
+            ("v1", self.v1.max_request_body_size),
+            ("v2", self.v2.max_request_body_size),
+        ] {
+            ensure!(
+                bytes > 0,
+                "rekor.{name}.max_request_body_size is 0, no body would fit"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Settings of `[rekor.v1]`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct V1Config {
     /// Operations that are served; the others answer 501.
     pub enabled_api_endpoints: Vec<Operation>,
-    /// Kinds that may be logged, of `dsse`, `hashedrekord`, `intoto` and `rekord`.
-    pub enabled_entry_types: Vec<String>,
+    /// Kinds that may be logged.
+    pub enabled_entry_types: Vec<EntryType>,
     /// Keys and hashes that a hashedrekord may be signed with.
     pub client_signing_algorithms: Vec<Algorithm>,
     /// Longest request body in bytes; the default is the public log's.
@@ -35,9 +55,7 @@ impl Default for V1Config {
     fn default() -> Self {
         Self {
             enabled_api_endpoints: Operation::ALL.to_vec(),
-            enabled_entry_types: ["dsse", "hashedrekord", "intoto", "rekord"]
-                .map(str::to_owned)
-                .to_vec(),
+            enabled_entry_types: EntryType::ALL.to_vec(),
             client_signing_algorithms: Algorithm::ALL.to_vec(),
             max_request_body_size: 32_792_576,
             enable_attestation_storage: true,
@@ -86,6 +104,34 @@ pub enum LogKey {
     Ecdsa,
     /// Ed25519.
     Ed25519,
+}
+
+/// A kind of entry of Rekor v1.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryType {
+    /// A DSSE envelope, by its hashes.
+    Dsse,
+    /// A signature over a digest.
+    HashedRekord,
+    /// An attestation, whose payload may be kept.
+    Intoto,
+    /// A signature over an artefact.
+    Rekord,
+}
+
+impl EntryType {
+    const ALL: [Self; 4] = [Self::Dsse, Self::HashedRekord, Self::Intoto, Self::Rekord];
+
+    /// The kind of an entry; those of Rekor v2 have the same names.
+    pub(crate) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::DsseV001 | Kind::DsseV002 => Self::Dsse,
+            Kind::HashedRekordV001 | Kind::HashedRekordV002 => Self::HashedRekord,
+            Kind::IntotoV001 | Kind::IntotoV002 => Self::Intoto,
+            Kind::RekordV001 => Self::Rekord,
+        }
+    }
 }
 
 /// An operation of Rekor v1, by upstream's name.

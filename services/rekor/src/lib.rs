@@ -11,6 +11,6 @@ mod store;
 mod tree;
 mod work;
 
-pub use config::{Algorithm, Config, LogKey, Operation, V1Config, V2Config};
+pub use config::{Algorithm, Config, EntryType, LogKey, Operation, V1Config, V2Config};
 pub use error::Error;
 pub use service::Service;

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::{
     Config, Error, api,
-    config::algorithms,
+    config::{EntryType, algorithms},
     error::V2Error,
     ids::{EntryName, TreeId, entry_id},
     intake::Intake,
@@ -97,6 +97,7 @@ impl runtime::Service for Service {
     type Config = Config;
 
     async fn open(config: Config, context: Context) -> anyhow::Result<Arc<Self>> {
+        config.check()?;
         let opening = context.clone();
         let key = config.v2.key;
         let (v1, v2, attestations, search) = tokio::task::spawn_blocking(move || {
@@ -287,15 +288,13 @@ impl Service {
     fn check(&self, proposal: &Value) -> Result<(Vec<u8>, Vec<String>), Error> {
         let proposal = Proposal::from_json(proposal).map_err(Error::Proposal)?;
         let entry = Entry::from_proposal(&proposal).map_err(Error::Entry)?;
-        let kind = entry.kind().name();
         if !self
             .config
             .v1
             .enabled_entry_types
-            .iter()
-            .any(|enabled| enabled == kind)
+            .contains(&EntryType::of(entry.kind()))
         {
-            return Err(Error::KindNotEnabled(kind));
+            return Err(Error::KindNotEnabled(entry.kind().name()));
         }
         entry.insertable().map_err(Error::Entry)?;
         if let Some((key, hash)) = entry.algorithm()

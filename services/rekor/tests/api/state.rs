@@ -3,7 +3,7 @@
 use std::fs;
 
 use crypto::{KeyKind, SigningKey};
-use rekor::{Config, Service};
+use rekor::{Config, Service, V2Config};
 use runtime::{Context, Service as _};
 use serde_json::json;
 
@@ -168,4 +168,38 @@ async fn another_host_name_is_refused() {
     context.urls = context.urls.with("rekor", "v1", url);
     let error = Service::open(Config::default(), context).await.unwrap_err();
     assert!(format!("{error:#}").contains("origin"), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_setting_that_serves_nothing_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let v2 = V2Config {
+        max_request_body_size: 0,
+        ..V2Config::default()
+    };
+    let context = Context::for_test("rekor", dir.path());
+    let error = Service::open(
+        Config {
+            v2,
+            ..Config::default()
+        },
+        context,
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        error.to_string().contains("rekor.v2.max_request_body_size"),
+        "{error:#}"
+    );
+    for unknown in [
+        json!({ "v1": { "enabled_entry_types": ["rpm"] } }),
+        json!({ "v1": { "enabled_api_endpoints": ["getVersion"] } }),
+        json!({ "v2": { "key": "rsa" } }),
+        json!({ "v3": {} }),
+    ] {
+        assert!(
+            serde_json::from_value::<Config>(unknown.clone()).is_err(),
+            "{unknown}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use axum::{
     http::{Method, Request},
 };
 use crypto::{KeyKind, SigningKey};
-use rekor::{Config, Operation, V1Config};
+use rekor::{Config, EntryType, Operation, V1Config};
 use serde_json::{Value, json};
 
 use crate::lab::{Answer, Lab, dsse, hashedrekord, proposals};
@@ -490,7 +490,7 @@ async fn json_of_very_many_values_or_levels_is_refused() {
 #[tokio::test]
 async fn kinds_can_be_switched_off() {
     let v1 = V1Config {
-        enabled_entry_types: vec!["dsse".to_owned()],
+        enabled_entry_types: vec![EntryType::Dsse],
         ..V1Config::default()
     };
     let lab = Lab::with(Config {
