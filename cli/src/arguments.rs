@@ -352,6 +352,9 @@ pub(crate) struct AdmissionManifests {
     /// Run the webhook in the cluster, from this image
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["url", "ca_file"])]
     pub(crate) image: Option<String>,
+    /// TUF repository of the lab as the cluster's Pods reach it
+    #[arg(long, value_name = "URL", requires = "image")]
+    pub(crate) tuf_url: Option<String>,
     /// Where the API server reaches a webhook outside the cluster [default: the lab's]
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,

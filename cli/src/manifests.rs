@@ -18,6 +18,10 @@ pub(crate) async fn run(admin: &str, command: &ManifestsCommand) -> anyhow::Resu
     if options.pods_only {
         objects.iter_mut().for_each(ask_about_pods_only);
     }
+    let settings_of_pod = pod_settings(options.tuf_url.as_deref());
+    for object in &mut objects {
+        add_arguments(object, &settings_of_pod);
+    }
     // Behind the namespace that it is in.
     objects.insert(1, settings(options));
     output::raw(&yaml(&objects)?);
@@ -68,6 +72,32 @@ fn settings(options: &AdmissionManifests) -> Value {
         "metadata": {"name": "config-policy-controller", "namespace": options.namespace},
         "data": {"no-match-policy": options.no_match_policy.name()},
     })
+}
+
+/// Settings that a Pod needs beside those of [`Installation`]: kubelet and API server come from outside, and
+/// the lab is somewhere else.
+fn pod_settings(tuf_url: Option<&str>) -> Vec<String> {
+    let lab = tuf_url.map(|url| format!("tuf.external_url={url}"));
+    std::iter::once("admission.listen=0.0.0.0".to_owned())
+        .chain(lab)
+        .collect()
+}
+
+/// Adds `--set` for each of `settings` to the webhook's Deployment, if this is it.
+fn add_arguments(object: &mut Value, settings: &[String]) {
+    if object["kind"] != "Deployment" {
+        return;
+    }
+    if let Some(arguments) = object
+        .pointer_mut("/spec/template/spec/containers/0/args")
+        .and_then(Value::as_array_mut)
+    {
+        arguments.extend(
+            settings
+                .iter()
+                .flat_map(|setting| [json!("--set"), json!(setting)]),
+        );
+    }
 }
 
 /// Leaves the core group in the registrations that are about workloads.

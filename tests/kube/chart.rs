@@ -48,8 +48,19 @@ fn the_chart_renders_what_the_command_prints() {
             &other,
         ),
         (
-            &["--image", IMAGE, "--opt-in", "--no-match-policy", "warn"],
-            &["--set", &image, "--set", "optIn=true,noMatchPolicy=warn"],
+            &[
+                "--image",
+                IMAGE,
+                "--opt-in",
+                "--no-match-policy=warn",
+                "--tuf-url=http://lab:8088",
+            ],
+            &[
+                "--set",
+                &image,
+                "--set",
+                "optIn=true,noMatchPolicy=warn,tufUrl=http://lab:8088",
+            ],
             &other,
         ),
         (

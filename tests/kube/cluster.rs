@@ -188,7 +188,8 @@ impl Cluster {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file or folder that goes away with the cluster.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -220,7 +221,7 @@ impl Drop for Cluster {
 }
 
 /// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let bound = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
     bound.map(|listener| listener.local_addr().expect("an address").port())
 }

@@ -6,6 +6,7 @@ mod chart;
 mod cluster;
 mod install;
 mod lesson;
+mod lone;
 mod outage;
 mod policies;
 mod scope;

@@ -77,7 +77,7 @@ impl World {
 
 /// What `siglab manifests admission` prints.
 pub(crate) fn manifests(flags: &[&str]) -> String {
-    let output = Command::new(program())
+    let output = Command::new(program("siglab"))
         .args(["manifests", "admission"])
         .args(flags)
         .output()
@@ -87,22 +87,18 @@ pub(crate) fn manifests(flags: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("YAML is text")
 }
 
-/// The program, where the suite `clients` looks for it.
+/// A program of this build.
 #[expect(
     clippy::disallowed_methods,
     reason = "the suite is told by its environment"
 )]
-fn program() -> PathBuf {
-    std::env::var("SIGLAB_PROGRAM").map_or_else(
-        |_| {
-            let test = std::env::current_exe().expect("this test has a path");
-            test.ancestors()
-                .nth(2)
-                .expect("target/PROFILE")
-                .join("siglab")
-        },
-        PathBuf::from,
-    )
+pub(crate) fn program(name: &str) -> PathBuf {
+    let built = std::env::current_exe().expect("this test has a path");
+    let built = built.ancestors().nth(2).expect("target/PROFILE").join(name);
+    match std::env::var("SIGLAB_PROGRAM") {
+        Ok(program) if name == "siglab" => PathBuf::from(program),
+        _ => built,
+    }
 }
 
 /// kubectl as the administrator, with a home of its own.
