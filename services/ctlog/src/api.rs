@@ -186,7 +186,7 @@ async fn get_entry_and_proof(
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref());
     let (index, tree_size) = query.index_and_size().map_err(Error::EntryAndProof)?;
-    let (leaf_input, extra_data, proof) = log.entry_and_proof(index, tree_size)?;
+    let ((leaf_input, extra_data), proof) = log.entry_and_proof(index, tree_size)?;
     Ok(dynamic(EntryAndProof {
         leaf_input: STANDARD.encode(leaf_input),
         extra_data: STANDARD.encode(extra_data),

@@ -8,7 +8,7 @@ use crypto::KeyKind;
 use merkle::Hash;
 use note::{Scheme, SignedNote, Signer};
 use runtime::{Clock, Figure, FigureKind, Listener, TransparencyLog, Trust, files};
-use sequencer::{AppendError, Entry, Log, LogConfig, NoteSigner};
+use sequencer::{AppendError, Entry, LeafAndExtra, Log, LogConfig, NoteSigner};
 use serde::Serialize;
 use x509::Certificate;
 
@@ -155,7 +155,7 @@ impl Service {
     }
 
     /// MerkleTreeLeaf and extra data of `first` and up to `count` entries, at least one.
-    pub(crate) fn entries(&self, first: u64, count: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub(crate) fn entries(&self, first: u64, count: u64) -> Result<Vec<LeafAndExtra>, Error> {
         let got = self.tree_size();
         if first >= got {
             return Err(Error::NoEntries {
@@ -177,7 +177,7 @@ impl Service {
         &self,
         index: u64,
         tree_size: u64,
-    ) -> Result<(Vec<u8>, Vec<u8>, Vec<Hash>), Error> {
+    ) -> Result<(LeafAndExtra, Vec<Hash>), Error> {
         let got = self.tree_size();
         if tree_size > got {
             return Err(Error::TreeTooSmall {
@@ -185,8 +185,8 @@ impl Service {
                 got,
             });
         }
-        let (input, extra) = self.log.leaf(index)?;
-        Ok((input, extra, self.log.inclusion_proof(index, tree_size)?))
+        let entry = self.log.leaf(index)?;
+        Ok((entry, self.log.inclusion_proof(index, tree_size)?))
     }
 
     /// The accepted roots, in the order in which they came to be known.

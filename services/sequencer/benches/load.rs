@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p sequencer --bench load -- [--dir DIR] [--total N] [--leaf BYTES] [--extra BYTES]`
 
+#![expect(clippy::print_stdout, reason = "figures are what this prints")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

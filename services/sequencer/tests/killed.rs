@@ -1,6 +1,11 @@
 //! A process that is killed while it appends: RELIABILITY A4. This target has no harness, since it runs
 //! itself as the process that is killed.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a target without a harness says itself how it went"
+)]
+
 mod world;
 
 use std::{
@@ -25,6 +30,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.as_slice() {
         [_, role, dir, key, cycle] if role == "append" => append(dir, key, cycle),
+        [_, role, dir, key, lines] if role == "check" => check_lines(dir, key, lines),
         _ => every_acknowledged_entry_survives_a_kill(),
     }
 }
@@ -70,13 +76,68 @@ fn append(dir: &str, key: &str, cycle: &str) {
     });
 }
 
+/// Looks in the log for everything that the lines of an earlier process acknowledged. This is how
+/// scripts/power-cut judges.
+fn check_lines(dir: &str, key: &str, lines: &str) {
+    let world = World {
+        key: std::fs::read_to_string(key).expect("the key"),
+        ..World::new()
+    };
+    let mut promised = Promised::default();
+    let lines = std::fs::read_to_string(lines).expect("the lines");
+    // What comes after the last line feed was still being written.
+    let whole = lines.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole
+        .split('\n')
+        .for_each(|line| promised.add(&world, line));
+    check(&world, Path::new(dir), &promised);
+    let report = fsck(Path::new(dir), |_| {}).expect("everything holds");
+    println!(
+        "{} acknowledged, {} in the log",
+        promised.entries.len(),
+        report.tree_size
+    );
+}
+
+/// What a process that is gone has acknowledged.
+#[derive(Default)]
+struct Promised {
+    /// Cycle and number by index.
+    entries: BTreeMap<u64, (String, u32)>,
+    /// The largest checkpoint.
+    last: Option<Checkpoint>,
+}
+
+impl Promised {
+    fn add(&mut self, world: &World, line: &str) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [cycle, number, index, checkpoint] = fields.as_slice() else {
+            return;
+        };
+        let entry = ((*cycle).to_owned(), number.parse().expect("a number"));
+        let index = index.parse().expect("a number");
+        assert!(
+            self.entries.insert(index, entry).is_none(),
+            "index {index} twice"
+        );
+        let note = String::from_utf8(hex::decode(checkpoint).expect("hex")).expect("text");
+        let seen = world.verify(&note);
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|last| last.tree_size < seen.tree_size)
+        {
+            self.last = Some(seen);
+        }
+    }
+}
+
 fn every_acknowledged_entry_survives_a_kill() {
     let world = World::new();
     let dir = world.dir().join("log");
     let key = world.dir().join("key.pem");
     runtime::files::replace(&key, world.key.as_bytes()).expect("written");
-    let mut acknowledged: BTreeMap<u64, (String, u32)> = BTreeMap::new();
-    let mut last: Option<Checkpoint> = None;
+    let mut promised = Promised::default();
     // Where to strike is a fixed sequence: what happens at each point is up to the machine.
     let mut seed = 0x9e37_79b9_u32;
     for cycle in 0..CYCLES {
@@ -93,51 +154,30 @@ fn every_acknowledged_entry_survives_a_kill() {
         let mut lines = 0;
         for line in output.split(b'\n') {
             let line = String::from_utf8(line.expect("readable")).expect("text");
-            let fields: Vec<&str> = line.split(' ').collect();
-            if let [cycle, number, index, checkpoint] = fields.as_slice() {
-                let entry = ((*cycle).to_owned(), number.parse().expect("a number"));
-                let index = index.parse().expect("a number");
-                assert!(
-                    acknowledged.insert(index, entry).is_none(),
-                    "index {index} twice"
-                );
-                let note = String::from_utf8(hex::decode(checkpoint).expect("hex")).expect("text");
-                let seen = world.verify(&note);
-                if last
-                    .as_ref()
-                    .is_none_or(|last| last.tree_size < seen.tree_size)
-                {
-                    last = Some(seen);
-                }
-            }
+            promised.add(&world, &line);
             lines += 1;
             if lines == strike {
                 child.kill().expect("running");
             }
         }
         child.wait().expect("it was started");
-        check(&world, &dir, &acknowledged, last.as_ref());
+        check(&world, &dir, &promised);
     }
     let report = fsck(&dir, |_| {}).expect("everything holds");
     println!(
         "test every_acknowledged_entry_survives_a_kill ... ok ({CYCLES} cycles, {} acknowledged, {} in \
          the log)",
-        acknowledged.len(),
+        promised.entries.len(),
         report.tree_size
     );
 }
 
 /// Opens the log without a manual step and looks for everything that was promised.
-fn check(
-    world: &World,
-    dir: &Path,
-    acknowledged: &BTreeMap<u64, (String, u32)>,
-    last: Option<&Checkpoint>,
-) {
+fn check(world: &World, dir: &Path, promised: &Promised) {
     let config = LogConfig::in_dir(dir, world.signer(), world.clock.clone()).expect("free");
     let log = Log::open(config).expect("opens without help");
     let head = log.head();
-    if let Some(last) = last {
+    if let Some(last) = &promised.last {
         assert!(
             head.tree_size >= last.tree_size,
             "{} < {}",
@@ -160,7 +200,7 @@ fn check(
     while (all.len() as u64) < head.tree_size {
         all.extend(log.leaves(all.len() as u64, 256).expect("readable"));
     }
-    for (index, (cycle, number)) in acknowledged {
+    for (index, (cycle, number)) in &promised.entries {
         let found = &all
             .get(*index as usize)
             .expect("acknowledged, so it is there")
