@@ -17,16 +17,19 @@ use crate::instance::{Log, SUBJECT, now};
 use crate::support::{Webhook, policy};
 use crate::world::{World, key, lesson};
 
+/// Content by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
 /// A repository over HTTP whose one key signs for all roles.
 struct Repository {
     key: SigningKey,
     url: String,
-    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    files: Arc<Mutex<Files>>,
 }
 
 impl Repository {
     async fn start() -> Self {
-        let files: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
+        let files: Arc<Mutex<Files>> = Arc::default();
         let served = Arc::clone(&files);
         let router = Router::new().fallback(move |uri: Uri| async move {
             let name = uri.path().trim_start_matches('/').to_owned();
@@ -73,7 +76,7 @@ fn repository(
     version: u64,
     trusted_root: &[u8],
     expires: Timestamp,
-) -> BTreeMap<String, Vec<u8>> {
+) -> Files {
     let public = Key::ecdsa_p256(signing.public_key());
     let keys = || RoleKeys {
         keyids: vec![public.id()],
@@ -185,7 +188,7 @@ async fn a_remote_trust_root_is_followed_and_never_backwards() {
 #[tokio::test]
 async fn a_repository_that_does_not_verify_is_not_trusted() {
     let (world, json) = signed().await;
-    let change = async |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+    let change = async |change: &dyn Fn(&mut Files)| {
         let repository = Repository::start().await;
         repository.publish(1, json.as_bytes());
         let webhook = repository.webhook(&world).await;
@@ -207,7 +210,7 @@ async fn a_repository_that_does_not_verify_is_not_trusted() {
     assert!(message.await.contains(denied));
     let message = change(&|files| files.clear());
     assert!(message.await.contains("timestamp.json is missing"));
-    let replaced: &dyn Fn(&mut BTreeMap<String, Vec<u8>>) = &|files| {
+    let replaced: &dyn Fn(&mut Files) = &|files| {
         let late = now() + SignedDuration::from_hours(1);
         *files = repository(&key(), 1, json.as_bytes(), late);
     };
