@@ -357,20 +357,53 @@ fn read(data: &dyn Blobs, file: String) -> Result<(String, Vec<u8>), OpenError> 
     }
 }
 
+/// Bundles that are read by each thread before their entries are indexed in order.
+const BUNDLES_PER_THREAD: u64 = 64;
+
 /// Lets the entries of the published tree from `from` on be found, checking every full hash tile on the
 /// way.
 pub(crate) fn load_index(shared: &Shared, from: u64) -> Result<(), OpenError> {
     let tree = shared.snapshot();
-    let reader = Reader::new(shared, &tree);
     let width = tile::WIDTH as u64;
     let full = tree.head.tree_size / width;
-    for bundle in from / width..full {
-        let nodes = reader.full_tile(0, bundle).map_err(open_error)?;
-        let header = reader.extra_header(bundle).map_err(open_error)?;
-        let first = bundle * width;
-        let skip = from.saturating_sub(first) as usize;
-        let entries = nodes.iter().zip(&header.keys).take(tile::WIDTH).skip(skip);
-        shared.index(first + skip as u64, entries);
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(4));
+    let step = BUNDLES_PER_THREAD * threads as u64;
+    let mut start = from / width;
+    while start < full {
+        let end = full.min(start + step);
+        let read = |first: u64| -> Result<Vec<Keys>, OpenError> {
+            let last = end.min(first + BUNDLES_PER_THREAD);
+            (first..last)
+                .map(|bundle| Keys::read(&Reader::new(shared, &tree), bundle))
+                .collect()
+        };
+        let parts = std::thread::scope(|scope| {
+            let starts = (start..end).step_by(BUNDLES_PER_THREAD as usize);
+            let parts: Vec<_> = starts
+                .map(|first| {
+                    scope.spawn({
+                        let read = &read;
+                        move || read(first)
+                    })
+                })
+                .collect();
+            let joined = parts
+                .into_iter()
+                .map(|part| part.join().expect("reading does not panic"));
+            joined.collect::<Result<Vec<_>, _>>()
+        })?;
+        for keys in parts.into_iter().flatten() {
+            let first = keys.bundle * width;
+            let skip = from.saturating_sub(first) as usize;
+            let entries = keys
+                .nodes
+                .iter()
+                .zip(&keys.keys)
+                .take(tile::WIDTH)
+                .skip(skip);
+            shared.index(first + skip as u64, entries);
+        }
+        start = end;
     }
     let first = full * width;
     let skip = from.saturating_sub(first) as usize;
@@ -381,6 +414,25 @@ pub(crate) fn load_index(shared: &Shared, from: u64) -> Result<(), OpenError> {
         .skip(skip);
     shared.index(first + skip as u64, tail);
     Ok(())
+}
+
+/// Leaf hashes and dedup keys of a full bundle.
+struct Keys {
+    bundle: u64,
+    nodes: Arc<Vec<Hash>>,
+    keys: Vec<Hash>,
+}
+
+impl Keys {
+    fn read(reader: &Reader<'_>, bundle: u64) -> Result<Self, OpenError> {
+        let nodes = reader.full_tile(0, bundle).map_err(open_error)?;
+        let keys = reader.extra_header(bundle).map_err(open_error)?.keys;
+        Ok(Self {
+            bundle,
+            nodes,
+            keys,
+        })
+    }
 }
 
 fn open_error(error: ReadError) -> OpenError {
