@@ -351,6 +351,7 @@ fn with_csr(right: &Right, csr: &[u8]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "two tables of requests")]
 fn fulcio_certifies_the_requests_that_openssl_makes_and_no_tampered_ones() {
     let scene = Scene::new();
     let right = Right::new(&scene);
