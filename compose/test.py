@@ -67,8 +67,8 @@ class Lab:
         # A client's container that waits for commands: nothing but three programs and a folder.
         run("docker", "run", "--detach", "--rm", f"--name={self.name}-client", f"--network={self.name}_lab",
             "--cap-drop=ALL", "--read-only", "--security-opt=no-new-privileges", "--env=HOME=/work",
-            f"--volume={self.work}:/work", "--workdir=/work", *self.client_options, "siglab-test/tools",
-            "/crane", "registry", "serve", "--address=127.0.0.1:0")
+            "--dns=127.0.0.1", "--dns-option=timeout:1", "--dns-option=attempts:1",
+            f"--volume={self.work}:/work", "--workdir=/work", *self.client_options, "siglab-test/tools", "/crane", "registry", "serve", "--address=127.0.0.1:0")
         return self
 
     def __exit__(self, kind, *_):
@@ -190,6 +190,8 @@ def sealed(lab):
     for name, (answer, seconds) in zip(probes, answers):
         claim(f"{lab.name}: {name} cannot reach the world: {answer.split(': ')[-1].lower()} after "
               f"{seconds:.1f} s", unreachable(answer) and seconds < 10, answer)
+    answer, _ = connects(containers[-1]["State"]["Pid"], "203.0.113.2")
+    claim(f"{lab.name}: a client cannot reach the host either", unreachable(answer), answer)
     answer = lab.cosign("initialize", f"--mirror=http://{WORLD}", "--root=trust/root.json", "--timeout=20s",
                         check=False, home="/work/elsewhere")
     claim(f"{lab.name}: cosign cannot reach the world", unreachable(answer), answer)
@@ -214,9 +216,19 @@ def world():
     run("docker", "network", "rm", "ordinary")
 
 
+def plays_nobody(lab):
+    """Public names and issuers are nobody's without the settings that play them."""
+    answer = lab.client("siglab", f"--lab={PUBLIC_DOOR}", "status", check=False)
+    claim(f"{lab.name}: public names are nobody's", "no lab answers" in answer, answer)
+    answer = lab.client("siglab", "--lab=http://oidc:7070", "token", "--preset=github-actions",
+                        "issuer=https://token.actions.githubusercontent.com", check=False)
+    claim(f"{lab.name}: no token names a public issuer", "issuer" in answer and "eyJ" not in answer, answer)
+
+
 def separate():
     with Lab("lab", range(7071, 7079), "docker-compose.yml") as lab:
         image = chain(lab)
+        plays_nobody(lab)
         hardened(lab)
         sealed(lab)
         run(*lab.compose, "rm", "--stop", "--force")
@@ -228,6 +240,7 @@ def separate():
 def all_in_one():
     with Lab("one", [7070], "compose/all-in-one.yml") as lab:
         chain(lab)
+        plays_nobody(lab)
         hardened(lab)
         sealed(lab)
 
@@ -268,12 +281,15 @@ class PublicLab(Lab):
                    f"https://{host}/token?{query}")
 
 
+PUBLIC_DOOR = "http://tuf-repo-cdn.sigstore.dev:7070"
 WORKFLOW = "https://github.com/fleet-org/agent-router/.github/workflows/release.yml@refs/heads/main"
 
 
 def public_names():
     with PublicLab() as lab:
         lab.client("siglab", "--lab=http://tuf:7070", "trust", "/work/trust")
+        answer = lab.client("siglab", f"--lab={PUBLIC_DOOR}", "status")
+        claim("public: public names are the lab's", "tuf-repo-cdn.sigstore.dev" in answer, answer)
         repository = "ghcr.io/fleet-org/agent-router"
         image = f"{repository}@{lab.push(f'{repository}:v1', 'signed')}"
         claim("public: ghcr.io is the lab's, by TLS", "@sha256:" in image, image)
