@@ -105,7 +105,7 @@ pub(crate) fn marker(context: &Context) -> String {
 fn validity(config: &Config, context: &Context) -> anyhow::Result<(Timestamp, Timestamp)> {
     ensure!(
         config.ca_validity_days > 0,
-        "ca-validity-days must be at least 1"
+        "ca_validity_days must be at least 1"
     );
     let start = context.clock.backdated();
     let end = start.checked_add(SignedDuration::from_hours(
@@ -185,22 +185,22 @@ fn file(config: &Config) -> anyhow::Result<Authority> {
     let path = config
         .file_ca_cert
         .as_deref()
-        .context("ca = \"file\" needs file-ca-cert")?;
+        .context("ca = \"file\" needs file_ca_cert")?;
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("file-ca-cert {} cannot be read", path.display()))?;
+        .with_context(|| format!("file_ca_cert {} cannot be read", path.display()))?;
     let chain = Certificate::chain_from_pem(&text).with_context(|| {
         format!(
-            "file-ca-cert {}: certificate chain must contain at least one certificate",
+            "file_ca_cert {}: certificate chain must contain at least one certificate",
             path.display()
         )
     })?;
     let path = config
         .file_ca_key
         .as_deref()
-        .context("ca = \"file\" needs file-ca-key")?;
+        .context("ca = \"file\" needs file_ca_key")?;
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("file-ca-key {} cannot be read", path.display()))?;
+        .with_context(|| format!("file_ca_key {} cannot be read", path.display()))?;
     let key = SigningKey::from_pem(&text, config.file_ca_key_password.as_deref())
-        .with_context(|| format!("file-ca-key {} cannot be used", path.display()))?;
+        .with_context(|| format!("file_ca_key {} cannot be used", path.display()))?;
     Ok(Authority { key, chain })
 }

@@ -4,38 +4,51 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Settings of the certificate authority.
+/// Settings of the certificate authority. Keys are read with `-` for `_` too.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where the issuing key and its chain come from.
     pub ca: CaKind,
     /// Days that a generated authority is valid.
+    #[serde(alias = "ca-validity-days")]
     pub ca_validity_days: u16,
     /// `ca = "file"`: PEM chain, issuer first, root last.
+    #[serde(alias = "file-ca-cert")]
     pub file_ca_cert: Option<PathBuf>,
     /// `ca = "file"`: the issuer's key, PEM PKCS#8, encrypted or not.
+    #[serde(alias = "file-ca-key")]
     pub file_ca_key: Option<PathBuf>,
     /// `ca = "file"`: password of the key.
+    #[serde(alias = "file-ca-key-password")]
     pub file_ca_key_password: Option<String>,
     /// Issuers in upstream's configuration format, JSON or YAML. Without it the lab's own issuer is
     /// trusted and no other.
+    #[serde(alias = "issuers-file")]
     pub issuers_file: Option<PathBuf>,
     /// Base URL of the CT log; the lab's own when not set; an empty text turns CT off.
+    #[serde(alias = "ct-log-url")]
     pub ct_log_url: Option<String>,
     /// PEM public key of the CT log: SCTs that it did not sign are refused.
+    #[serde(alias = "ct-log-public-key")]
     pub ct_log_public_key: Option<PathBuf>,
     /// Keys and hashes that may be certified, by their protobuf-specs names.
+    #[serde(alias = "client-signing-algorithms")]
     pub client_signing_algorithms: Vec<String>,
     /// Whether the log says why a token was refused. Clients never learn it.
+    #[serde(alias = "log-token-rejections")]
     pub log_token_rejections: bool,
-    /// Issuers of the public world, exactly as tokens name them, that this lab may play.
+    /// Issuers of the public world, exactly as tokens name them, that this lab may play. Without
+    /// `issuers_file` they are trusted at once; their keys are the lab's own issuer's.
+    #[serde(alias = "impersonate-issuers")]
     pub impersonate_issuers: Vec<String>,
     /// Whether the marker is critical in a certificate that names such an issuer. Verifiers that do not
     /// know the marker refuse it then.
+    #[serde(alias = "impersonation-marker-critical")]
     pub impersonation_marker_critical: bool,
     /// Domains that a generated authority is limited to by name constraints: e-mail domains and hosts
     /// of URIs. Empty for no limit.
+    #[serde(alias = "permit-identities")]
     pub permit_identities: Vec<String>,
 }
 

@@ -40,7 +40,7 @@ impl Impersonation {
         for issuer in issuers.exact().chain(issuers.patterns()) {
             ensure!(
                 self.allows(&issuer.url),
-                "issuer {0} is a public one: to play it, add {0:?} to impersonate-issuers",
+                "issuer {0} is a public one: to play it, add {0:?} to impersonate_issuers",
                 issuer.url
             );
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, bail, ensure};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use x509::FulcioField;
+use url::Url;
+use x509::{FulcioField, public_instance};
 
 use crate::{go_url::GoUrl, template::Template};
 
@@ -145,6 +146,8 @@ pub(crate) struct Issuer {
     /// PEM certificates that vouch for the issuer's TLS.
     pub(crate) ca_cert: Option<String>,
     pub(crate) skip_email_verification: bool,
+    /// Where its keys are asked for, when the lab plays it.
+    pub(crate) asked_at: Option<Url>,
 }
 
 /// All issuers.
@@ -164,12 +167,17 @@ impl Issuers {
         Self::new(&document)
     }
 
-    /// The lab's own issuer: one URL for each of its kinds of token.
-    pub(crate) fn for_lab(base: &str) -> anyhow::Result<Self> {
+    /// The lab's own issuer, which has one URL for each of its kinds of token, and the public issuers
+    /// that it plays.
+    pub(crate) fn for_lab(base: &str, played: &[String]) -> anyhow::Result<Self> {
         let mut document: Document =
             serde_saphyr::from_str(PROVIDERS).context("built-in providers")?;
-        let mut add = |path: &str, kind: IssuerType, provider: &str, trust_domain: &str| {
-            let url = format!("{base}{path}");
+        let mut add = |url: String, kind: IssuerType, provider: &str| {
+            let domain = if kind == IssuerType::Spiffe {
+                "lab.invalid"
+            } else {
+                ""
+            };
             let entry = IssuerEntry {
                 issuer_url: url.clone(),
                 client_id: "sigstore".to_owned(),
@@ -177,25 +185,51 @@ impl Issuers {
                 ci_provider: provider.to_owned(),
                 issuer_claim: String::new(),
                 subject_domain: String::new(),
-                spiffe_trust_domain: trust_domain.to_owned(),
+                spiffe_trust_domain: domain.to_owned(),
                 challenge_claim: String::new(),
                 ca_cert: String::new(),
                 skip_email_verification: false,
             };
             document.issuers.insert(url, entry);
         };
-        add("", IssuerType::Email, "", "");
-        add(
-            "/github-actions",
-            IssuerType::CiProvider,
-            "github-workflow",
-            "",
-        );
-        add("/gitlab", IssuerType::CiProvider, "gitlab-pipeline", "");
-        add("/buildkite", IssuerType::CiProvider, "buildkite-job", "");
-        add("/kubernetes", IssuerType::Kubernetes, "", "");
-        add("/spiffe", IssuerType::Spiffe, "", "lab.invalid");
+        add(base.to_owned(), IssuerType::Email, "");
+        for (path, provider) in [
+            ("github-actions", "github-workflow"),
+            ("gitlab", "gitlab-pipeline"),
+            ("buildkite", "buildkite-job"),
+        ] {
+            add(format!("{base}/{path}"), IssuerType::CiProvider, provider);
+        }
+        add(format!("{base}/kubernetes"), IssuerType::Kubernetes, "");
+        add(format!("{base}/spiffe"), IssuerType::Spiffe, "");
+        for url in played.iter().filter(|url| !url.contains('*')) {
+            let host = Url::parse(url)
+                .ok()
+                .and_then(|url| url.host_str().map(str::to_owned));
+            match host.as_deref().unwrap_or_default() {
+                "agent.buildkite.com" => add(url.clone(), IssuerType::CiProvider, "buildkite-job"),
+                "gitlab.com" => add(url.clone(), IssuerType::CiProvider, "gitlab-pipeline"),
+                host if host.starts_with("token.actions.") => {
+                    add(url.clone(), IssuerType::CiProvider, "github-workflow");
+                }
+                _ => add(url.clone(), IssuerType::Email, ""),
+            }
+        }
         Self::new(&document)
+    }
+
+    /// Has the lab's own issuer at `base` asked for the keys of public ones, unless the file says by a
+    /// `ca-cert` who speaks for them.
+    pub(crate) fn play_at(&mut self, base: &Url) {
+        let issuers = self
+            .exact
+            .values_mut()
+            .chain(self.patterns.iter_mut().map(|(_, i)| i));
+        for issuer in issuers {
+            if issuer.ca_cert.is_none() && public_instance::is_public_issuer(&issuer.url) {
+                issuer.asked_at = Some(base.clone());
+            }
+        }
     }
 
     fn new(document: &Document) -> anyhow::Result<Self> {
@@ -313,6 +347,7 @@ fn issuer(
         challenge_claim: challenge_claim.to_owned(),
         ca_cert: set(&entry.ca_cert),
         skip_email_verification: entry.skip_email_verification,
+        asked_at: None,
     })
 }
 

@@ -171,7 +171,7 @@ type Fetched = Result<Arc<KeySet>, KeySetError>;
 
 /// What is known of one issuer.
 struct Slot {
-    client: reqwest::Client,
+    source: Source,
     /// Times fetched and the last outcome. Written under `fetching` only.
     state: RwLock<(u64, Option<Fetched>)>,
     /// One fetch at a time; who waits for it takes its outcome.
@@ -251,7 +251,7 @@ impl KeySets {
         {
             return outcome.map(|keys| (generation, keys));
         }
-        let outcome = fetch_keys(&slot.client, url).await.map(Arc::new);
+        let outcome = fetch_keys(&slot.source, url).await.map(Arc::new);
         let generation = {
             let mut state = slot.state.write().unwrap_or_else(PoisonError::into_inner);
             state.0 += 1;
@@ -276,7 +276,7 @@ impl KeySets {
             })?,
         };
         let slot = Arc::new(Slot {
-            client,
+            source: Source::new(client, url, issuer.asked_at.as_ref())?,
             state: RwLock::default(),
             fetching: AsyncMutex::default(),
         });
@@ -299,10 +299,58 @@ fn trusting(pem: &str) -> anyhow::Result<reqwest::Client> {
     runtime::http::client(Some(&roots))
 }
 
-async fn fetch_keys(client: &reqwest::Client, issuer: &str) -> Result<KeySet, KeySetError> {
+/// Where the documents of an issuer come from.
+struct Source {
+    client: reqwest::Client,
+    /// An issuer that the lab plays, and the lab's own issuer that is asked in its place.
+    played: Option<(Url, Url)>,
+}
+
+impl Source {
+    fn new(client: reqwest::Client, issuer: &str, at: Option<&Url>) -> Result<Self, KeySetError> {
+        let played = match at {
+            None => None,
+            Some(at) => Some((parse(issuer)?, at.clone())),
+        };
+        Ok(Self { client, played })
+    }
+
+    /// A request for `url`. Of a played issuer nothing is asked in the world outside: the lab's own is,
+    /// under the host of the other.
+    fn get(&self, url: &Url) -> Result<reqwest::RequestBuilder, KeySetError> {
+        let invalid = || KeySetError::Url {
+            text: url.to_string(),
+        };
+        let Some((issuer, at)) = &self.played else {
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(invalid());
+            }
+            return Ok(self.client.get(url.clone()));
+        };
+        if url.origin() != issuer.origin() {
+            return Err(invalid());
+        }
+        let host = url.host_str().ok_or_else(invalid)?;
+        let host = url
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let mut asked = at.clone();
+        asked.set_path(url.path());
+        asked.set_query(url.query());
+        Ok(self.client.get(asked).header(reqwest::header::HOST, host))
+    }
+}
+
+fn parse(text: &str) -> Result<Url, KeySetError> {
+    Url::parse(text).map_err(|_| KeySetError::Url {
+        text: text.to_owned(),
+    })
+}
+
+async fn fetch_keys(source: &Source, issuer: &str) -> Result<KeySet, KeySetError> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     let discovery: Discovery =
-        get_json(client, &format!("{base}/.well-known/openid-configuration")).await?;
+        get_json(source, &format!("{base}/.well-known/openid-configuration")).await?;
     if discovery.issuer != issuer {
         return Err(KeySetError::Issuer {
             want: issuer.to_owned(),
@@ -318,7 +366,7 @@ async fn fetch_keys(client: &reqwest::Client, issuer: &str) -> Result<KeySet, Ke
     if algorithms.is_empty() {
         algorithms.push(Algorithm::Rs256);
     }
-    let jwks: Jwks = get_json(client, &discovery.jwks_uri).await?;
+    let jwks: Jwks = get_json(source, &discovery.jwks_uri).await?;
     // A key that siglab does not know must not hide the others.
     let keys = jwks
         .keys
@@ -354,22 +402,19 @@ fn public_key(value: serde_json::Value) -> Option<(String, PublicKey)> {
 }
 
 async fn get_json<T: serde::de::DeserializeOwned>(
-    client: &reqwest::Client,
+    source: &Source,
     text: &str,
 ) -> Result<T, KeySetError> {
     let invalid = || KeySetError::Url {
         text: text.to_owned(),
     };
-    let mut url = Url::parse(text).map_err(|_| invalid())?;
+    let mut url = parse(text)?;
     for _ in 0..=MAX_REDIRECTS {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid());
-        }
         let unreachable = |reason: reqwest::Error| KeySetError::Unreachable {
             url: text.to_owned(),
             reason: Arc::new(reason.without_url()),
         };
-        let mut response = client.get(url.clone()).send().await.map_err(unreachable)?;
+        let mut response = source.get(&url)?.send().await.map_err(unreachable)?;
         if response.status().is_redirection() {
             let location = response
                 .headers()

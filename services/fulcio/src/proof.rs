@@ -44,7 +44,7 @@ impl AllowList {
                 "rsa-sign-pkcs1-3072-sha256" => (PublicKeyKind::Rsa { bits: 3072 }, Some(Sha256)),
                 "rsa-sign-pkcs1-4096-sha256" => (PublicKeyKind::Rsa { bits: 4096 }, Some(Sha256)),
                 "ed25519" => (PublicKeyKind::Ed25519, None),
-                _ => anyhow::bail!("client-signing-algorithms: unknown algorithm {name}"),
+                _ => anyhow::bail!("client_signing_algorithms: unknown algorithm {name}"),
             })
         };
         Ok(Self(

@@ -1,11 +1,8 @@
 //! The certificate authority: from a token and a key to a certificate.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use anyhow::Context as _;
@@ -160,14 +157,21 @@ fn pem(certificate: &Certificate) -> String {
     text
 }
 
-fn read_issuers(path: Option<&Path>, context: &Context) -> anyhow::Result<Issuers> {
-    let Some(path) = path else {
-        return Issuers::for_lab(&context.urls.text("oidc", "http"));
+fn read_issuers(config: &Config, context: &Context) -> anyhow::Result<Issuers> {
+    let mut issuers = match &config.issuers_file {
+        None => {
+            let base = context.urls.text("oidc", "http");
+            Issuers::for_lab(&base, &config.impersonate_issuers)?
+        }
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("issuers_file {} cannot be read", path.display()))?;
+            Issuers::from_text(&text)
+                .with_context(|| format!("issuers_file {} cannot be used", path.display()))?
+        }
     };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("issuers-file {} cannot be read", path.display()))?;
-    Issuers::from_text(&text)
-        .with_context(|| format!("issuers-file {} cannot be used", path.display()))
+    issuers.play_at(&context.urls.of("oidc", "http"));
+    Ok(issuers)
 }
 
 fn open_ctlog(
@@ -180,14 +184,14 @@ fn open_ctlog(
         Some(url) => url.to_owned(),
         None => context.urls.text("ctlog", "http"),
     };
-    url::Url::parse(&url).with_context(|| format!("ct-log-url {url:?} is not a URL"))?;
+    url::Url::parse(&url).with_context(|| format!("ct_log_url {url:?} is not a URL"))?;
     let key = match &config.ct_log_public_key {
         None => None,
         Some(path) => {
             let text = std::fs::read_to_string(path)
-                .with_context(|| format!("ct-log-public-key {} cannot be read", path.display()))?;
+                .with_context(|| format!("ct_log_public_key {} cannot be read", path.display()))?;
             let key = PublicKey::from_pem(&text)
-                .with_context(|| format!("ct-log-public-key {} cannot be used", path.display()))?;
+                .with_context(|| format!("ct_log_public_key {} cannot be used", path.display()))?;
             Some(key)
         }
     };
@@ -201,7 +205,7 @@ impl runtime::Service for Service {
     type Config = Config;
 
     async fn open(config: Config, context: Context) -> anyhow::Result<Arc<Self>> {
-        let issuers = read_issuers(config.issuers_file.as_deref(), &context)?;
+        let issuers = read_issuers(&config, &context)?;
         let impersonation = Impersonation::new(
             config.impersonate_issuers.clone(),
             config.impersonation_marker_critical,

@@ -65,7 +65,7 @@ pub(crate) enum Rejection {
     SpiffeId { id: String },
     #[error("spiffe ID trust domain {got} doesn't match configured trust domain {want}")]
     SpiffeTrustDomain { got: String, want: String },
-    #[error("issuer {issuer} is a public one and not in impersonate-issuers")]
+    #[error("issuer {issuer} is a public one and not in impersonate_issuers")]
     Impersonation { issuer: String },
 }
 

@@ -118,7 +118,7 @@ fn contradictory_issuers_stop_the_start_in_upstream_words() {
 
 #[test]
 fn the_lab_issuer_has_one_url_for_each_kind_of_token() {
-    let issuers = Issuers::for_lab("http://localhost:8080").unwrap();
+    let issuers = Issuers::for_lab("http://localhost:8080", &[]).unwrap();
     let kind = |path: &str| {
         issuers
             .find(&format!("http://localhost:8080{path}"))

@@ -188,7 +188,7 @@ async fn an_operators_chain_with_an_encrypted_key_issues() {
     assert!(
         refusal(&mut lab, missing)
             .await
-            .contains("needs file-ca-key")
+            .contains("needs file_ca_key")
     );
     let leaf = Config {
         file_ca_cert: Some(lab.dir.path().join("root.pem")),
@@ -350,6 +350,10 @@ fn an_unknown_authority_kind_stops_the_start() {
         );
     }
     assert!(serde_json::from_value::<Config>(json!({"unheard-of": 1})).is_err());
+    for key in ["ct_log_url", "ct-log-url"] {
+        let config: Config = serde_json::from_value(json!({key: ""})).unwrap();
+        assert_eq!(config.ct_log_url.as_deref(), Some(""));
+    }
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ pub(crate) struct Issuer {
     pub(crate) key: Mutex<SigningKey>,
     /// Requests that reached it.
     pub(crate) requests: AtomicUsize,
+    /// Hosts that it was asked as.
+    pub(crate) hosts: Mutex<Vec<String>>,
     /// Answers instead of documents when it is not 200.
     pub(crate) status: AtomicU16,
     /// Members over those of the discovery documents.
@@ -55,6 +57,7 @@ impl Issuer {
             url: format!("http://{}", listener.local_addr().unwrap()),
             key: Mutex::new(SigningKey::generate(KeyKind::Rsa2048).unwrap()),
             requests: AtomicUsize::new(0),
+            hosts: Mutex::default(),
             status: AtomicU16::new(200),
             discovery: Mutex::new(json!({})),
             location: Mutex::new(String::new()),
@@ -134,6 +137,7 @@ async fn documents(State(issuer): State<Arc<Issuer>>, uri: Uri, headers: HeaderM
         return status.into_response();
     }
     let host = headers["host"].to_str().unwrap();
+    issuer.hosts.lock().unwrap().push(host.to_owned());
     if let Some(path) = uri.path().strip_suffix("/.well-known/openid-configuration") {
         let mut document = json!({
             "issuer": format!("http://{host}{path}"),

@@ -424,3 +424,47 @@ impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
         self.clone()
     }
 }
+
+#[tokio::test]
+async fn a_played_issuer_is_asked_at_the_labs_own_and_nowhere_else() {
+    let url = "https://token.actions.githubusercontent.com";
+    let lab = Lab::with(|_, _| Config {
+        impersonate_issuers: vec![url.to_owned()],
+        impersonation_marker_critical: false,
+        ..Config::default()
+    })
+    .await;
+    let sub = "repo:o/r:ref:refs/heads/main";
+    let claims = json!({
+        "iss": url, "sub": sub, "event_name": "push", "sha": "s1", "workflow": "w",
+        "repository": "o/r", "ref": "refs/heads/main", "job_workflow_ref": "o/r/w.yml@main",
+        "job_workflow_sha": "s2", "runner_environment": "github-hosted", "repository_id": "1",
+        "repository_owner": "o", "repository_owner_id": "2", "workflow_sha": "s3",
+        "workflow_ref": "o/r/w.yml@main", "run_id": "3", "run_attempt": "4",
+        "repository_visibility": "public",
+    });
+    let token = lab.issuer.token("", &claims);
+    *lab.issuer.discovery.lock().unwrap() =
+        json!({"issuer": url, "jwks_uri": "https://elsewhere.example/keys"});
+    lab.sign(&token, sub).await.bad_token();
+    *lab.issuer.discovery.lock().unwrap() = json!({
+        "issuer": url, "jwks_uri": format!("{url}/.well-known/jwks"),
+    });
+    let leaf = lab.sign(&token, sub).await.chain().remove(0);
+    assert_eq!(leaf.fulcio_issuer().unwrap().as_deref(), Some(url));
+    assert_eq!(
+        leaf.sans().unwrap()[0].text().as_deref(),
+        Some("https://github.com/o/r/w.yml@main")
+    );
+    assert_eq!(
+        lab.issuer.hosts.lock().unwrap().last().unwrap(),
+        "token.actions.githubusercontent.com"
+    );
+    let own = lab.issuer.email_token(EMAIL);
+    *lab.issuer.discovery.lock().unwrap() = json!({});
+    assert_eq!(
+        lab.sign(&own, EMAIL).await.status,
+        200,
+        "the lab's own issuer stays itself"
+    );
+}
