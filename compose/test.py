@@ -53,7 +53,7 @@ class Lab:
 
     def __init__(self, name, doors, *files, client_options=()):
         self.name, self.doors, self.client_options = name, doors, client_options
-        self.compose = ["docker-compose", "--project-name", name]
+        self.compose = [*os.environ.get("COMPOSE", "docker-compose").split(), "--project-name", name]
         for file in files:
             self.compose += ["--file", file]
         self.work = ROOT / name
