@@ -20,7 +20,7 @@ use process::{Lab, Work, binary};
 /// Builds the release binary and takes the measurements named in `what`.
 pub(crate) fn run(root: &Path, what: &[String], entries: usize) -> anyhow::Result<()> {
     let cargo = Command::new("cargo")
-        .args(["build", "--release", "--package", "cli"])
+        .args(["build", "--release", "--bin", "siglab"])
         .current_dir(root)
         .status()
         .context("cargo does not start")?;
