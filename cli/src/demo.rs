@@ -130,12 +130,7 @@ async fn push(
 
 fn show_signed(signed: &Signed) -> anyhow::Result<()> {
     let certificate = &signed.issued.certificate;
-    let identity = certificate
-        .sans()?
-        .iter()
-        .find_map(x509::San::text)
-        .unwrap_or_default();
-    output::step(3, "certificate", identity);
+    output::step(3, "certificate", signed.identity()?);
     let (from, to) = (certificate.not_before(), certificate.not_after());
     let minutes = to.duration_since(from).as_mins();
     output::detail("valid", format!("{minutes} minutes, {from} to {to}"));

@@ -22,6 +22,17 @@ pub(crate) struct Signed {
     pub(crate) referrer: Pushed,
 }
 
+impl Signed {
+    /// Who signed: the certificate's first alternative name.
+    ///
+    /// # Errors
+    /// When the certificate's names do not parse.
+    pub(crate) fn identity(&self) -> anyhow::Result<String> {
+        let names = self.issued.certificate.sans()?;
+        Ok(names.iter().find_map(x509::San::text).unwrap_or_default())
+    }
+}
+
 pub(crate) async fn run(admin: &str, options: &arguments::Sign) -> anyhow::Result<()> {
     let image: ImageReference = options
         .image
@@ -109,12 +120,7 @@ fn envelope(issued: &Issued, statement: &serde_json::Value) -> anyhow::Result<Ds
 /// When the certificate says something that does not parse.
 pub(crate) fn show(signed: &Signed) -> anyhow::Result<()> {
     let certificate = &signed.issued.certificate;
-    let identity = certificate
-        .sans()?
-        .iter()
-        .find_map(x509::San::text)
-        .unwrap_or_default();
-    output::detail("identity", identity);
+    output::detail("identity", signed.identity()?);
     output::detail("issuer", certificate.fulcio_issuer()?.unwrap_or_default());
     for entry in &signed.bundle.verification_material.tlog_entries {
         output::detail("log index", entry.log_index);
