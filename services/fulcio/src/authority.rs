@@ -198,9 +198,17 @@ fn file(config: &Config) -> anyhow::Result<Authority> {
         .file_ca_key
         .as_deref()
         .context("ca = \"file\" needs file_ca_key")?;
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("file_ca_key {} cannot be read", path.display()))?;
-    let key = SigningKey::from_pem(&text, config.file_ca_key_password.as_deref())
-        .with_context(|| format!("file_ca_key {} cannot be used", path.display()))?;
+    let key = match config.file_ca_key_password.as_deref() {
+        None => keys::load(path)
+            .context("file_ca_key")?
+            .with_context(|| format!("file_ca_key {} is not there", path.display()))?,
+        // What is encrypted may be read by others.
+        Some(password) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("file_ca_key {} cannot be read", path.display()))?;
+            SigningKey::from_pem(&text, Some(password))
+                .with_context(|| format!("file_ca_key {} cannot be used", path.display()))?
+        }
+    };
     Ok(Authority { key, chain })
 }

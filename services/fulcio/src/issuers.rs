@@ -13,6 +13,24 @@ use crate::{go_url::GoUrl, template::Template};
 /// Built-in metadata of continuous integration providers.
 const PROVIDERS: &str = include_str!("providers.yaml");
 
+/// Paths of the lab's own issuer, and the kind of its tokens with the provider that reads them.
+const LAB_ISSUERS: [(&str, (IssuerType, &str)); 11] = [
+    ("", (IssuerType::Email, "")),
+    ("/buildkite", (IssuerType::CiProvider, "buildkite-job")),
+    ("/chainguard", (IssuerType::ChainguardIdentity, "")),
+    ("/circleci", (IssuerType::CiProvider, "circleci-job")),
+    ("/codefresh", (IssuerType::CiProvider, "codefresh-workflow")),
+    (
+        "/github-actions",
+        (IssuerType::CiProvider, "github-workflow"),
+    ),
+    ("/gitlab", (IssuerType::CiProvider, "gitlab-pipeline")),
+    ("/kubernetes", (IssuerType::Kubernetes, "")),
+    ("/spiffe", (IssuerType::Spiffe, "")),
+    ("/uri", (IssuerType::Uri, "")),
+    ("/username", (IssuerType::Username, "")),
+];
+
 /// What a token of an issuer becomes.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -172,11 +190,16 @@ impl Issuers {
     pub(crate) fn for_lab(base: &str, played: &[String]) -> anyhow::Result<Self> {
         let mut document: Document =
             serde_saphyr::from_str(PROVIDERS).context("built-in providers")?;
-        let mut add = |url: String, kind: IssuerType, provider: &str| {
-            let domain = if kind == IssuerType::Spiffe {
-                "lab.invalid"
-            } else {
-                ""
+        let own = GoUrl::parse(base)?;
+        let mut add = |url: String, (kind, provider): (IssuerType, &str)| {
+            let subject_domain = match kind {
+                IssuerType::Uri => format!("{}://{}", own.scheme, own.host),
+                IssuerType::Username => own.hostname().to_owned(),
+                _ => String::new(),
+            };
+            let spiffe_trust_domain = match kind {
+                IssuerType::Spiffe => "lab.invalid".to_owned(),
+                _ => String::new(),
             };
             let entry = IssuerEntry {
                 issuer_url: url.clone(),
@@ -184,36 +207,19 @@ impl Issuers {
                 issuer_type: kind,
                 ci_provider: provider.to_owned(),
                 issuer_claim: String::new(),
-                subject_domain: String::new(),
-                spiffe_trust_domain: domain.to_owned(),
+                subject_domain,
+                spiffe_trust_domain,
                 challenge_claim: String::new(),
                 ca_cert: String::new(),
                 skip_email_verification: false,
             };
             document.issuers.insert(url, entry);
         };
-        add(base.to_owned(), IssuerType::Email, "");
-        for (path, provider) in [
-            ("github-actions", "github-workflow"),
-            ("gitlab", "gitlab-pipeline"),
-            ("buildkite", "buildkite-job"),
-        ] {
-            add(format!("{base}/{path}"), IssuerType::CiProvider, provider);
+        for (path, kind) in LAB_ISSUERS {
+            add(format!("{base}{path}"), kind);
         }
-        add(format!("{base}/kubernetes"), IssuerType::Kubernetes, "");
-        add(format!("{base}/spiffe"), IssuerType::Spiffe, "");
         for url in played.iter().filter(|url| !url.contains('*')) {
-            let host = Url::parse(url)
-                .ok()
-                .and_then(|url| url.host_str().map(str::to_owned));
-            match host.as_deref().unwrap_or_default() {
-                "agent.buildkite.com" => add(url.clone(), IssuerType::CiProvider, "buildkite-job"),
-                "gitlab.com" => add(url.clone(), IssuerType::CiProvider, "gitlab-pipeline"),
-                host if host.starts_with("token.actions.") => {
-                    add(url.clone(), IssuerType::CiProvider, "github-workflow");
-                }
-                _ => add(url.clone(), IssuerType::Email, ""),
-            }
+            add(url.clone(), played_kind(url));
         }
         Self::new(&document)
     }
@@ -287,6 +293,20 @@ impl Issuers {
     /// Issuers with a pattern.
     pub(crate) fn patterns(&self) -> impl Iterator<Item = &Issuer> {
         self.patterns.iter().map(|(_, issuer)| issuer)
+    }
+}
+
+/// The kind of a public issuer that is played, by its host.
+fn played_kind(url: &str) -> (IssuerType, &'static str) {
+    let url = Url::parse(url).ok();
+    match url.as_ref().and_then(Url::host_str).unwrap_or_default() {
+        "agent.buildkite.com" => (IssuerType::CiProvider, "buildkite-job"),
+        "gitlab.com" => (IssuerType::CiProvider, "gitlab-pipeline"),
+        "issuer.enforce.dev" => (IssuerType::ChainguardIdentity, ""),
+        "oidc.circleci.com" => (IssuerType::CiProvider, "circleci-job"),
+        "oidc.codefresh.io" => (IssuerType::CiProvider, "codefresh-workflow"),
+        host if host.starts_with("token.actions.") => (IssuerType::CiProvider, "github-workflow"),
+        _ => (IssuerType::Email, ""),
     }
 }
 

@@ -119,16 +119,45 @@ fn contradictory_issuers_stop_the_start_in_upstream_words() {
 #[test]
 fn the_lab_issuer_has_one_url_for_each_kind_of_token() {
     let issuers = Issuers::for_lab("http://localhost:8080", &[]).unwrap();
-    let kind = |path: &str| {
+    let at = |path: &str| {
         issuers
             .find(&format!("http://localhost:8080{path}"))
             .unwrap()
-            .kind
     };
-    assert_eq!(kind(""), IssuerType::Email);
-    assert_eq!(kind("/github-actions"), IssuerType::CiProvider);
-    assert_eq!(kind("/spiffe"), IssuerType::Spiffe);
-    assert_eq!(issuers.exact().count(), 6);
+    assert_eq!(at("").kind, IssuerType::Email);
+    assert_eq!(at("/github-actions").kind, IssuerType::CiProvider);
+    assert_eq!(at("/spiffe").kind, IssuerType::Spiffe);
+    assert_eq!(at("/uri").subject_domain, "http://localhost:8080");
+    assert_eq!(at("/username").subject_domain, "localhost");
+    assert_eq!(issuers.exact().count(), LAB_ISSUERS.len());
+    for base in [
+        "http://[::1]:8080",
+        "http://127.0.0.1:8080",
+        "https://oidc.lab.example",
+    ] {
+        Issuers::for_lab(base, &[]).unwrap();
+    }
+}
+
+#[test]
+fn a_played_issuer_has_the_kind_of_its_host() {
+    let played = [
+        (
+            "https://token.actions.githubusercontent.com",
+            IssuerType::CiProvider,
+        ),
+        ("https://gitlab.com", IssuerType::CiProvider),
+        ("https://agent.buildkite.com", IssuerType::CiProvider),
+        ("https://oidc.circleci.com/org/a", IssuerType::CiProvider),
+        ("https://oidc.codefresh.io", IssuerType::CiProvider),
+        ("https://issuer.enforce.dev", IssuerType::ChainguardIdentity),
+        ("https://accounts.google.com", IssuerType::Email),
+    ];
+    let urls = played.map(|(url, _)| url.to_owned());
+    let issuers = Issuers::for_lab("http://localhost:8080", &urls).unwrap();
+    for (url, kind) in played {
+        assert_eq!(issuers.find(url).unwrap().kind, kind, "{url}");
+    }
 }
 
 #[test]

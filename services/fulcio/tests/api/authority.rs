@@ -202,6 +202,31 @@ async fn an_operators_chain_with_an_encrypted_key_issues() {
 }
 
 #[tokio::test]
+async fn a_root_of_ones_own_issues_by_itself_and_its_key_is_nobody_elses() {
+    let mut lab = lab_after_now().await;
+    operator_files(lab.dir.path(), "LAB operator", "");
+    let files = Config {
+        file_ca_cert: Some(lab.dir.path().join("root.pem")),
+        file_ca_key: Some(lab.dir.path().join("root.key")),
+        ..config("file")
+    };
+    lab.reopen(files.clone()).await.unwrap();
+    let claims = json!({"email": EMAIL, "email_verified": true, "exp": lab.now().as_second() + 60});
+    let chain = lab
+        .sign(&lab.issuer.token("", &claims), EMAIL)
+        .await
+        .chain();
+    assert_eq!(chain.len(), 2);
+    let roots = std::slice::from_ref(&chain[1]);
+    x509::verify_chain(&chain[0], &[], roots, lab.now(), oid::EKU_CODE_SIGNING).unwrap();
+
+    let key = lab.dir.path().join("root.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let refusal = refusal(&mut lab, files).await;
+    assert!(refusal.contains("root.key has mode 0644"), "{refusal}");
+}
+
+#[tokio::test]
 async fn an_operators_chain_without_code_signing_stops_the_start() {
     let mut lab = lab_after_now().await;
     let files = operator_files(lab.dir.path(), "LAB operator", "");
@@ -327,9 +352,11 @@ async fn keys_of_the_public_instance_stop_the_start() {
         .issued_by(&root, &key, &public)
         .unwrap();
     let chain = format!("{}{}", issuer.to_pem(), root.to_pem());
+    let path = lab.dir.path().join("key.pem");
+    runtime::files::write_new(&path, key.to_pkcs8_pem().as_bytes()).unwrap();
     let files = Config {
         file_ca_cert: Some(write(lab.dir.path(), "chain.pem", &chain)),
-        file_ca_key: Some(write(lab.dir.path(), "key.pem", &key.to_pkcs8_pem())),
+        file_ca_key: Some(path),
         ..config("file")
     };
     let refusal = refusal(&mut lab, files).await;
