@@ -1,6 +1,12 @@
 //! Which chains are logged. As upstream: signatures must lead to an accepted root, the leaf must be for
 //! code signing; dates and constraints are not policed, a log records what an authority did.
 
+use std::{
+    collections::HashSet,
+    sync::{PoisonError, RwLock},
+};
+
+use merkle::Hash;
 use x509::{Certificate, MAX_CHAIN_LENGTH, ObjectIdentifier, oid};
 
 /// Extended key usage of a certificate that signs precertificates in place of its issuer.
@@ -43,6 +49,36 @@ pub enum ChainError {
     PrecertificateSigner,
 }
 
+/// Issuers that are remembered to be signed by the one above them.
+const REMEMBERED_MAX: usize = 256;
+
+/// Which certificate signed which, of issuers: every leaf brings the same ones along, and a signature that
+/// held once holds for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Signatures(RwLock<HashSet<[Hash; 2]>>);
+
+impl Signatures {
+    fn holds(&self, below: &Certificate, above: &Certificate) -> bool {
+        let pair = [below.fingerprint(), above.fingerprint()];
+        let known = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&pair);
+        if known {
+            return true;
+        }
+        if below.verify_signed_by(above).is_err() {
+            return false;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < REMEMBERED_MAX {
+            known.insert(pair);
+        }
+        true
+    }
+}
+
 /// The chain from the leaf to a root among `roots`, root included. The sent chain must be in order and
 /// may leave out the root.
 ///
@@ -51,6 +87,7 @@ pub enum ChainError {
 pub(crate) fn verify(
     sent: &[Certificate],
     roots: &[Certificate],
+    signatures: &Signatures,
     precertificate: bool,
 ) -> Result<Vec<Certificate>, ChainError> {
     if sent.len() > MAX_CHAIN_LENGTH {
@@ -63,9 +100,13 @@ pub(crate) fn verify(
     if !leaf.ext_key_usage()?.contains(&oid::EKU_CODE_SIGNING) {
         return Err(ChainError::ExtKeyUsage);
     }
-    for pair in sent.windows(2) {
+    for (number, pair) in sent.windows(2).enumerate() {
         let [below, above] = pair else { continue };
-        if below.issuer_der() != above.subject_der() || below.verify_signed_by(above).is_err() {
+        let is_signed = |below: &Certificate| match number {
+            0 => below.verify_signed_by(above).is_ok(),
+            _ => signatures.holds(below, above),
+        };
+        if below.issuer_der() != above.subject_der() || !is_signed(below) {
             return Err(ChainError::NotInOrder);
         }
         if above.ext_key_usage()?.contains(&PRECERTIFICATE_SIGNING) {

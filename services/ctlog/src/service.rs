@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use crypto::KeyKind;
+use crypto::{KeyKind, PublicKey};
 use merkle::Hash;
 use note::{Scheme, SignedNote, Signer};
 use runtime::{Clock, Figure, FigureKind, Listener, TransparencyLog, Trust, files};
@@ -12,7 +12,7 @@ use sequencer::{AppendError, Entry, LeafAndExtra, Log, LogConfig, NoteSigner};
 use serde::Serialize;
 use x509::Certificate;
 
-use crate::{ChainError, Config, Error, chain, leaf, leaf::Leaf, roots::Roots};
+use crate::{ChainError, Config, Error, chain, chain::Signatures, leaf, leaf::Leaf, roots::Roots};
 
 /// The certificate transparency log of the lab.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Service {
     log: Log,
     signer: Arc<NoteSigner>,
     roots: Roots,
+    signatures: Signatures,
     clock: Clock,
     base_url: String,
     valid_from: jiff::Timestamp,
@@ -53,10 +54,10 @@ impl Service {
         precertificate: bool,
     ) -> Result<SignedCertificateTimestamp, Error> {
         let known = self.roots.known();
-        let chain = match chain::verify(sent, &known, precertificate) {
+        let chain = match chain::verify(sent, &known, &self.signatures, precertificate) {
             Err(ChainError::UnknownAuthority) => {
                 let known = self.roots.refresh(&known).await;
-                chain::verify(sent, &known, precertificate)
+                chain::verify(sent, &known, &self.signatures, precertificate)
             }
             other => other,
         };
@@ -207,12 +208,7 @@ impl runtime::Service for Service {
 
     async fn open(config: Config, context: runtime::Context) -> anyhow::Result<Arc<Self>> {
         let key = runtime::keys::load_or_generate(&context.dir, "ctlog", KeyKind::EcdsaP256)?;
-        let spki = key.public_key().spki_der();
-        anyhow::ensure!(
-            !x509::public_instance::is_public_key(spki),
-            "key {} is a public Sigstore instance's",
-            runtime::keys::path(&context.dir, "ctlog").display()
-        );
+        refuse_public(key.public_key(), &context.dir)?;
         // The log's name never reaches a client; it must only stay the same wherever the log is served.
         let origin = format!(
             "ctlog-{}.lab.invalid",
@@ -245,6 +241,7 @@ impl runtime::Service for Service {
             log,
             signer,
             roots: Roots::open(roots, &config.accepted_roots, source, context.http.clone())?,
+            signatures: Signatures::default(),
             base_url: context.urls.text("ctlog", "http"),
             valid_from: valid_from(&context.dir, &context.clock)?,
             clock: context.clock,
@@ -295,6 +292,16 @@ impl runtime::Service for Service {
     }
 }
 
+/// A lab must never promise with a public instance's key.
+fn refuse_public(key: &PublicKey, dir: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !x509::public_instance::is_public_key(key.spki_der()),
+        "key {} is a public Sigstore instance's",
+        runtime::keys::path(dir, "ctlog").display()
+    );
+    Ok(())
+}
+
 /// Since when the log's key is valid: a little before it was first used, kept beside it.
 fn valid_from(dir: &Path, clock: &Clock) -> anyhow::Result<jiff::Timestamp> {
     let path = dir.join("valid-from");
@@ -308,4 +315,21 @@ fn valid_from(dir: &Path, clock: &Clock) -> anyhow::Result<jiff::Timestamp> {
     let since = clock.backdated();
     files::write_new(&path, format!("{since}\n").as_bytes())?;
     Ok(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody here has such a private key, so the check is asked about the public one.
+    #[test]
+    fn a_key_of_the_public_instance_is_refused() {
+        let public = include_str!("../../../libs/x509/tests/vectors/public-good-ctlog.pem");
+        let key = PublicKey::from_pem(public).unwrap();
+        let refusal = refuse_public(&key, Path::new("ctlog")).unwrap_err();
+        let said = "key ctlog/keys/ctlog.pem is a public Sigstore instance's";
+        assert_eq!(refusal.to_string(), said);
+        let own = crypto::SigningKey::generate(KeyKind::EcdsaP256).unwrap();
+        refuse_public(own.public_key(), Path::new("ctlog")).unwrap();
+    }
 }

@@ -492,6 +492,30 @@ async fn chains_that_upstream_refuses_are_refused_in_its_words() {
 }
 
 #[tokio::test]
+async fn issuers_that_are_remembered_vouch_for_nobody_else() {
+    let lab = Lab::new().await;
+    let (authority, stranger) = (&lab.authority, Authority::new());
+    for _ in 0..2 {
+        lab.add("/ct/v1/add-chain", &authority.chain(&authority.leaf()))
+            .await;
+    }
+    let forged = stranger
+        .template()
+        .sign(&authority.issuer, &stranger.key)
+        .expect("signs");
+    for refused in [
+        authority.chain(&forged),
+        chain(&[&authority.leaf(), &authority.issuer, &stranger.root]),
+        chain(&[&stranger.leaf(), &stranger.issuer, &authority.root]),
+    ] {
+        let (status, text) = lab.post("/ct/v1/add-chain", &refused).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
+        assert!(text.contains("no RFC compliant path"), "{text}");
+    }
+    assert_eq!(lab.sth().await.0, 2);
+}
+
+#[tokio::test]
 async fn a_precertificate_signing_certificate_is_refused() {
     let lab = Lab::new().await;
     let signing = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.4");
