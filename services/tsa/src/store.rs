@@ -37,7 +37,24 @@ impl Chain {
             None => Self::generate(dir, &path, instance, not_before, validity_days)?,
         };
         chain.refuse_public(&path)?;
+        chain.check_issuers_keys(dir)?;
         Ok(chain)
+    }
+
+    /// The issuers sign nothing any more, and their keys may be kept elsewhere; where they are here they
+    /// must fit.
+    fn check_issuers_keys(&self, dir: &Path) -> anyhow::Result<()> {
+        for (role, certificate) in ["intermediate", "root"].iter().zip(&self.certificates[1..]) {
+            let path = runtime::keys::path(dir, role);
+            if let Some(key) = runtime::keys::load(&path)? {
+                ensure!(
+                    key.public_key().spki_der() == certificate.spki_der(),
+                    "key {} is not that of its certificate in {CHAIN}",
+                    path.display()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// An own chain and key, as upstream's `file` signer takes them.
