@@ -1,5 +1,7 @@
 //! Archives of `docker save` without an OCI layout: `manifest.json`, configurations and uncompressed
 //! layers. They have no manifests, so each image gets one here.
+//!
+//! The same list beside an OCI layout lets `docker load` take an archive of ours.
 
 use std::{
     collections::BTreeMap,
@@ -7,15 +9,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use oci::{Algorithm, Descriptor, Digest, DigestHasher, ImageReference, media_type};
+use oci::{Algorithm, Descriptor, Digest, DigestHasher, ImageReference, Opaque, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Limits, Warning,
     archive::{Archive, Entry},
     content::{CHUNK, Content},
-    layout::{Kind, Listing, Name, Root},
+    layout::{self, Kind, Listing, Name, Root},
     options::{LIST_BYTES_MAX, MANIFEST_BYTES_MAX},
+    walk::Found,
 };
 
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -23,7 +26,7 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Image {
     config: String,
@@ -105,6 +108,83 @@ pub(crate) fn read(
         warnings.push(Warning::Synthesised { digest });
     }
     Ok(listing)
+}
+
+/// The list of the images that docker can hold, each made of blobs of the layout; `None` when there are
+/// none. An index stands for its image of [`PLATFORMS`], or else for its first.
+pub(crate) fn list(found: &Found) -> Option<Vec<u8>> {
+    let mut images: Vec<Image> = Vec::new();
+    for exported in &found.images {
+        let Some(image) = loadable(found, &exported.digest) else {
+            continue;
+        };
+        let name = exported
+            .reference
+            .replacen("index.docker.io/", "docker.io/", 1);
+        let tag = (!name.contains('@')).then_some(name);
+        let same =
+            |other: &&mut Image| other.config == image.config && other.layers == image.layers;
+        match images.iter_mut().find(same) {
+            Some(same) => same.repo_tags.get_or_insert_default().extend(tag),
+            None => images.push(Image {
+                repo_tags: tag.map(|tag| vec![tag]),
+                ..image
+            }),
+        }
+    }
+    if images.is_empty() {
+        return None;
+    }
+    Some(serde_json::to_vec(&images).expect("strings"))
+}
+
+/// Platforms in the order in which one is chosen.
+const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+fn loadable(found: &Found, digest: &Digest) -> Option<Image> {
+    let parse = |digest: &Digest| {
+        let bytes = found.manifests.get(digest)?;
+        oci::Manifest::parse(bytes, None, Opaque::Refuse).ok()
+    };
+    let top = parse(digest)?;
+    let mut children: Vec<&Descriptor> = top.manifests().iter().collect();
+    children.sort_by_key(|child| {
+        let platform = child
+            .platform()
+            .map(|it| format!("{}/{}", it.os(), it.architecture()));
+        PLATFORMS
+            .iter()
+            .position(|known| platform.as_deref() == Some(known))
+            .unwrap_or(usize::MAX)
+    });
+    std::iter::once(digest)
+        .chain(children.iter().map(|child| &child.digest))
+        .filter_map(parse)
+        .find_map(|manifest| image(found, &manifest))
+}
+
+/// An image whose configuration is docker's or image-spec's and whose layers are all there.
+fn image(found: &Found, manifest: &oci::Manifest) -> Option<Image> {
+    let config = manifest.config()?;
+    let is_runnable =
+        [media_type::IMAGE_CONFIG, media_type::DOCKER_CONFIG].contains(&config.media_type.as_str());
+    let is_there = |blob: &Descriptor| {
+        found
+            .blobs
+            .get(&blob.digest)
+            .is_some_and(|blob| !blob.may_be_absent)
+    };
+    if !is_runnable || !manifest.blobs().all(is_there) {
+        return None;
+    }
+    let layers = manifest.layers().iter();
+    Some(Image {
+        config: layout::blob_name(&config.digest),
+        repo_tags: None,
+        layers: layers
+            .map(|layer| layout::blob_name(&layer.digest))
+            .collect(),
+    })
 }
 
 fn manifest(

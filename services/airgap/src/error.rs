@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use oci::{Digest, DigestError, ImageReferenceError, ManifestError};
 
+use crate::Platform;
+
 /// Why an export or an import was refused or stopped. Messages are one line, name the file, entry or
 /// request, and say what would be accepted.
 #[derive(Debug, thiserror::Error)]
@@ -279,6 +281,14 @@ pub enum Error {
         #[source]
         source: ImageReferenceError,
     },
+    /// An index without an image for any platform that was asked for.
+    #[error("index {index} has no image for {}", list(.wanted))]
+    NoPlatform {
+        /// The index.
+        index: Digest,
+        /// What was asked for.
+        wanted: Vec<Platform>,
+    },
     /// An image that its registry does not have.
     #[error("{reference} does not exist")]
     NoSuchImage {
@@ -384,4 +394,9 @@ impl Error {
             source,
         }
     }
+}
+
+fn list(platforms: &[Platform]) -> String {
+    let names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+    names.join(" or ")
 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     Endpoints, Error, ExportOptions, ExportReport, OnProgress, Phase, Warning,
     content::CHUNK,
-    digests, import, layout,
+    digests, docker_archive, import, layout,
     progress::Meter,
     remote::Sink,
     tar_writer,
@@ -102,6 +102,9 @@ fn entries(found: Found, options: &ExportOptions) -> BTreeMap<String, Entry> {
         layout::LAYOUT,
         Bytes::from_static(layout::LAYOUT_TEXT.as_bytes()),
     );
+    if let Some(bytes) = docker_archive::list(&found) {
+        files.insert(docker_archive::MANIFEST, bytes.into());
+    }
     if let Some(bytes) = &options.trusted_root {
         files.insert(layout::TRUSTED_ROOT, bytes.clone().into());
     }

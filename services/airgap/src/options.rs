@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use oci::{RepositoryName, Tag};
 
+use crate::Platform;
+
 /// Bytes of a manifest that registries must accept, distribution-spec "Pushing Manifests".
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 
@@ -48,6 +50,8 @@ pub struct ExportOptions {
     pub referrers: bool,
     /// Carries `sha256-HEX.sig`, `.att` and `.sbom` tags.
     pub legacy_tags: bool,
+    /// Platforms whose images are carried out of an index; all when there are none here.
+    pub platforms: Vec<Platform>,
     /// Further repositories, `host/name`, in which signatures are looked for (`COSIGN_REPOSITORY`).
     pub signature_repositories: Vec<String>,
     /// The trusted root that verifies the signatures, JSON.
@@ -63,6 +67,7 @@ impl Default for ExportOptions {
         Self {
             referrers: true,
             legacy_tags: true,
+            platforms: Vec::new(),
             signature_repositories: Vec::new(),
             trusted_root: None,
             signing_config: None,

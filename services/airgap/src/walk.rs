@@ -11,6 +11,7 @@ use crate::{
     Endpoints, Error, ExportOptions, ExportedImage, OnProgress, Phase, Warning,
     graph::{Role, is_manifest_type, role},
     layout::{self, IMAGE_NAME, LEGACY_SUFFIXES, REF_NAME},
+    platform::{is_image_for, is_wanted},
     progress::Meter,
     remote::{Pulled, Referrers, Remote},
 };
@@ -317,8 +318,24 @@ impl Walk<'_> {
         manifest: &Manifest,
         next: &mut Vec<Visit>,
     ) -> Result<(), Error> {
+        let wanted = self.options.platforms.as_slice();
+        let has_platforms = |child: &Descriptor| child.platform().is_some();
+        if !wanted.is_empty()
+            && manifest.manifests().iter().any(has_platforms)
+            && !manifest
+                .manifests()
+                .iter()
+                .any(|child| is_image_for(wanted, child))
+        {
+            return Err(Error::NoPlatform {
+                index: digest.clone(),
+                wanted: wanted.to_vec(),
+            });
+        }
         for child in manifest.manifests() {
-            if is_manifest_type(&child.media_type) {
+            if !is_wanted(wanted, child) {
+                *self.missing.entry(digest.clone()).or_default() += 1;
+            } else if is_manifest_type(&child.media_type) {
                 next.push(Visit {
                     remote: remote.clone(),
                     reference: Reference::Digest(child.digest.clone()),

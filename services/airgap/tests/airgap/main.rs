@@ -4,6 +4,7 @@ mod credentials;
 mod fixture;
 mod foreign;
 mod hostile;
+mod selection;
 mod transfer;
 mod unreliable;
 mod vectors;
