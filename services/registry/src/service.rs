@@ -198,6 +198,10 @@ impl runtime::Service for Service {
         }
     }
 
+    fn speaks_tls(config: &Config, _listener: &Listener) -> bool {
+        config.tls.own || config.tls.certificate.is_some()
+    }
+
     fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
         self.tls.as_ref().map(|tls| tls.config.clone())
     }

@@ -412,3 +412,22 @@ async fn a_list_is_one_page_however_long() {
         (300, "")
     );
 }
+
+#[tokio::test]
+async fn a_list_is_made_of_its_own_entries_whatever_else_there_is() {
+    let lab = Lab::new().await;
+    let subject = lab.image("a", "v1", "layer").await;
+    for n in 0..3 {
+        lab.signature("a", &subject, &n.to_string()).await;
+    }
+    for n in 0..50 {
+        let other = sha256(n.to_string().as_bytes());
+        lab.signature("a", &other, "about something else").await;
+    }
+    // Nothing but the index is left to look at, so that a look at anything else would be noticed.
+    for folder in ["blobs", "repositories"] {
+        fs::remove_dir_all(lab.path().join(folder)).unwrap();
+    }
+    let list = lab.get(&format!("/v2/a/referrers/{subject}")).await;
+    assert_eq!(digests(&list.is(200).json()).len(), 3);
+}
