@@ -1,6 +1,9 @@
 //! One authority of a policy against one image: static, by key, or keyless.
 
+use std::sync::Arc;
+
 use bundle::{CertificateAuthority, TrustedRoot, ValidityPeriod};
+use futures::FutureExt as _;
 use oci::ImageReference;
 use serde_json::{Value, json};
 use verify::{
@@ -12,7 +15,7 @@ use crate::decision::Evaluation;
 use crate::discovery::{self, Candidate, Content, Format, Found, Place, Wanted};
 use crate::policy::{Attestation, Keyless};
 use crate::record::{Attempt, AuthorityDecision};
-use crate::registry::{Keychain, Repository};
+use crate::registry::Keychain;
 use crate::store::CompiledAuthority;
 
 /// What came out, and what a policy expression sees of it.
@@ -98,7 +101,7 @@ async fn check(
     let found = find(evaluation, authority, reference, wanted)
         .await
         .map_err(failed)?;
-    let accepted = judge(found, authority, reference, wanted, &trust, attempts).map_err(failed)?;
+    let accepted = judge(&found, authority, reference, wanted, &trust, attempts).map_err(failed)?;
     let matched = match wanted {
         Wanted::Signatures => {
             let signatures: Vec<Value> = accepted.iter().map(signature).collect();
@@ -112,7 +115,7 @@ async fn check(
 
 /// Those of `found` that verify; at least one.
 fn judge(
-    found: Found,
+    found: &Found,
     authority: &CompiledAuthority,
     reference: &ImageReference,
     wanted: Wanted,
@@ -127,10 +130,10 @@ fn judge(
     let mut accepted = Vec::new();
     let mut errors = Vec::new();
     let looked = found.candidates.len();
-    for candidate in found.candidates {
+    for candidate in &found.candidates {
         let mut report = Report::default();
         let checked = verify_candidate(
-            &candidate,
+            candidate,
             wanted,
             &digest,
             &requirements,
@@ -144,7 +147,7 @@ fn judge(
             Err(error) => errors.push(error),
         }
         attempts.push(Attempt {
-            source: candidate.source,
+            source: candidate.source.clone(),
             verified,
             steps: report.steps,
         });
@@ -170,7 +173,7 @@ fn nothing_accepted(wanted: Wanted, errors: &[String], looked: usize, total: usi
 
 /// What is trusted for an authority, and the hashes of what that was taken from.
 struct Base {
-    root: TrustedRoot,
+    root: Arc<TrustedRoot>,
     hashes: Vec<crypto::Sha256Digest>,
 }
 
@@ -191,12 +194,12 @@ async fn trusted(
     let keyless = wire.keyless.as_ref();
     let own_ref = keyless.map_or("", |keyless| &*keyless.trust_root_ref);
     let mut base = Base {
-        root: TrustedRoot::default(),
+        root: Arc::default(),
         hashes: Vec::new(),
     };
     if keyless.is_some() {
         let trusted = evaluation.trusted(own_ref).await?;
-        base.root = (*trusted.root).clone();
+        base.root = Arc::clone(&trusted.root);
         base.hashes.push(trusted.hash);
     }
     let logged = wire.ctlog.as_ref().is_some_and(|log| log.url.is_some());
@@ -213,18 +216,19 @@ async fn trusted(
     };
     if !own_logs {
         let trusted = evaluation.trusted(log_ref).await?;
-        base.root.tlogs.clone_from(&trusted.root.tlogs);
+        let root = Arc::make_mut(&mut base.root);
+        root.tlogs.clone_from(&trusted.root.tlogs);
         base.hashes.push(trusted.hash);
     }
     if !own_stamps {
         let trusted = evaluation.trusted(stamp_ref).await?;
-        base.root
-            .timestamp_authorities
+        let root = Arc::make_mut(&mut base.root);
+        root.timestamp_authorities
             .clone_from(&trusted.root.timestamp_authorities);
         base.hashes.push(trusted.hash);
     }
     if let Some(own) = keyless.map(own_authority).transpose()?.flatten() {
-        base.root.certificate_authorities = vec![own];
+        Arc::make_mut(&mut base.root).certificate_authorities = vec![own];
     }
     check_log_url(authority, &base.root)?;
     Ok(base)
@@ -318,11 +322,12 @@ async fn find(
     authority: &CompiledAuthority,
     reference: &ImageReference,
     wanted: Wanted,
-) -> Result<Found, String> {
+) -> Result<Arc<Found>, String> {
     let source = authority.wire.source.first();
     let secrets = source
         .map(|source| source.signature_pull_secrets.as_slice())
         .unwrap_or_default();
+    let own_keychain;
     let keychain = if secrets.is_empty() {
         evaluation.keychain().await?
     } else {
@@ -330,9 +335,10 @@ async fn find(
         for secret in secrets {
             keychain.add(&evaluation.pull_secret(&secret.name).await?);
         }
-        keychain
+        own_keychain = keychain;
+        &own_keychain
     };
-    let image = Repository::of(reference, &keychain).map_err(|error| error.to_string())?;
+    let image = evaluation.repository(reference, keychain)?;
     let tags = match source
         .map(|source| &*source.oci)
         .filter(|oci| !oci.is_empty())
@@ -345,7 +351,7 @@ async fn find(
                 .then(|| oci.parse::<ImageReference>().ok())
                 .flatten();
             let named = named.ok_or_else(|| format!("source.oci {oci:?} names no repository"))?;
-            Repository::of(&named, &keychain).map_err(|error| error.to_string())?
+            evaluation.repository(&named, keychain)?
         }
     };
     let format = match authority.wire.signature_format.as_str() {
@@ -361,15 +367,18 @@ async fn find(
             .unwrap_or_default(),
         digest: reference.digest().ok_or("the image has no digest")?,
     };
-    discovery::find(
-        evaluation.registry(),
-        &place,
-        wanted,
-        format,
-        evaluation.signatures_max(),
-    )
-    .await
-    .map_err(|error| error.to_string())
+    let secrets: Vec<&str> = secrets.iter().map(|secret| &*secret.name).collect();
+    let key = format!(
+        "{wanted:?} {format:?} {} {} {:?} {} {secrets:?}",
+        image.context(),
+        tags.context(),
+        place.tag_prefix,
+        place.digest
+    );
+    let max = evaluation.signatures_max();
+    let look = discovery::find(evaluation.registry(), &place, wanted, format, max);
+    let look = look.map(|found| found.map_err(|error| error.to_string()));
+    evaluation.find_once(key, look).await
 }
 
 /// `None` for a candidate that is of the other sort: an attestation among signatures, or the reverse.
@@ -498,7 +507,7 @@ fn check_attestations(
         .iter()
         .zip(&authority.attestation_policies)
     {
-        let wanted = predicate_url(&attestation.predicate_type);
+        let wanted = verify::predicate_type(&attestation.predicate_type);
         let mut types = Vec::new();
         let mut passed = Vec::new();
         let mut error = None;
@@ -537,21 +546,6 @@ fn check_attestations(
         matched.insert(attestation.name.clone(), Value::Array(passed));
     }
     Ok(json!({"attestations": matched}))
-}
-
-/// The URLs that upstream's short names stand for.
-fn predicate_url(name: &str) -> &str {
-    match name {
-        "custom" => "https://cosign.sigstore.dev/attestation/v1",
-        "cyclonedx" => "https://cyclonedx.org/bom",
-        "link" => "https://in-toto.io/Link/v1",
-        "openvex" => "https://openvex.dev/ns",
-        "slsaprovenance" | "slsaprovenance02" => "https://slsa.dev/provenance/v0.2",
-        "slsaprovenance1" => "https://slsa.dev/provenance/v1",
-        "spdx" | "spdxjson" => "https://spdx.dev/Document",
-        "vuln" => "https://cosign.sigstore.dev/attestation/vuln/v1",
-        other => other,
-    }
 }
 
 fn attestation_match(one: &Accepted, attestation: &Attestation, digest: &str) -> Value {

@@ -17,9 +17,6 @@ use serde_json::Value;
 use crate::Config;
 use crate::documents::Origin;
 
-/// Time between two looks at the webhook configurations.
-const AUTHORITY_PERIOD: Duration = Duration::from_secs(30);
-
 const POLICY_GROUP: &str = "policy.sigstore.dev";
 
 /// What is watched: group, version, kind, plural, and whether it is namespaced.
@@ -94,7 +91,7 @@ impl Cluster {
     pub(crate) async fn connect(config: &Config) -> anyhow::Result<Option<Self>> {
         let client_config = match (&config.kubeconfig, config.in_cluster) {
             (None, false) => return Ok(None),
-            (None, true) => kube::Config::incluster().context("in-cluster")?,
+            (None, true) => kube::Config::incluster().context("in_cluster")?,
             (Some(path), _) => {
                 let read = || format!("kubeconfig: {}", path.display());
                 let kubeconfig = Kubeconfig::read_from(path).with_context(read)?;
@@ -201,9 +198,14 @@ impl Cluster {
         Ok(secrets.unwrap_or_default())
     }
 
-    /// Keeps the authority of the webhook's certificate in the objects that name it.
-    pub(crate) async fn keep_authority(self: Arc<Self>, pem: impl Fn() -> String + Send) {
-        let mut ticks = tokio::time::interval(AUTHORITY_PERIOD);
+    /// Keeps the authority of the webhook's certificate in the objects that name it, looking at them every
+    /// `period`.
+    pub(crate) async fn keep_authority(
+        self: Arc<Self>,
+        period: Duration,
+        pem: impl Fn() -> String + Send,
+    ) {
+        let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

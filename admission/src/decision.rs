@@ -1,21 +1,31 @@
 //! The decision about a workload: every image against every matching policy, all authorities of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt as _;
 use oci::ImageReference;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::authority::{self, Outcome};
 use crate::cache;
 use crate::config::{NoMatchPolicy, PolicyCombination};
+use crate::discovery::Found;
 use crate::field_error::{FieldErrors, Level};
 use crate::policy::applies;
 use crate::record::{Attempt, ImageDecision, PolicyDecision};
-use crate::registry::{Keychain, Registry};
+use crate::registry::{Keychain, Registry, Repository};
 use crate::service::Service;
 use crate::store::{CompiledPolicy, Objects};
 use crate::trust::Trusted;
 use crate::workload::Workload;
+
+/// Images of one object that are decided at a time; each may ask its registry.
+pub(crate) const IMAGES_PARALLEL: usize = 16;
+
+/// What was found in one place, or why nothing was.
+type Looked = Result<Arc<Found>, String>;
 
 /// What an evaluation rests on.
 #[derive(Debug)]
@@ -25,6 +35,11 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) workload: &'a Workload,
     /// Of the object, or of the request.
     pub(crate) namespace: &'a str,
+    /// Read once, however many authorities ask.
+    keychain: OnceCell<Result<Keychain, String>>,
+    /// By place: looked at once, however many authorities ask. Held only to find the cell, never while
+    /// looking.
+    found: Mutex<HashMap<String, Arc<OnceCell<Looked>>>>,
 }
 
 /// One image, used in one or more places.
@@ -33,7 +48,55 @@ struct Image<'a> {
     paths: Vec<&'a str>,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
+    pub(crate) fn new(
+        service: &'a Service,
+        objects: &'a Objects,
+        workload: &'a Workload,
+        namespace: &'a str,
+    ) -> Self {
+        Self {
+            service,
+            objects,
+            workload,
+            namespace,
+            keychain: OnceCell::new(),
+            found: Mutex::default(),
+        }
+    }
+
+    /// The repository of an image, if its registry may be contacted.
+    ///
+    /// # Errors
+    /// That it may not.
+    pub(crate) fn repository(
+        &self,
+        image: &ImageReference,
+        keychain: &Keychain,
+    ) -> Result<Repository, String> {
+        let registry = image.registry();
+        if !self.service.may_contact(registry, self.objects) {
+            return Err(format!(
+                "registry {registry} is not contacted: neither a policy nor the settings name it"
+            ));
+        }
+        Repository::of(image, keychain).map_err(|error| error.to_string())
+    }
+
+    /// What `look` finds in `place`, which names all that the answer depends on.
+    pub(crate) async fn find_once(
+        &self,
+        place: String,
+        look: impl Future<Output = Result<Found, String>>,
+    ) -> Looked {
+        let cell = {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(found.entry(place).or_default())
+        };
+        let looked = cell.get_or_init(|| async { look.await.map(Arc::new) });
+        looked.await.clone()
+    }
+
     pub(crate) const fn registry(&self) -> &Registry {
         self.service.registry()
     }
@@ -65,7 +128,12 @@ impl Evaluation<'_> {
     ///
     /// # Errors
     /// What the API server answered, when the secrets are in a cluster.
-    pub(crate) async fn keychain(&self) -> Result<Keychain, String> {
+    pub(crate) async fn keychain(&self) -> Result<&Keychain, String> {
+        let read = self.keychain.get_or_init(|| self.read_keychain()).await;
+        read.as_ref().map_err(String::clone)
+    }
+
+    async fn read_keychain(&self) -> Result<Keychain, String> {
         let mut keychain = Keychain::default();
         let mut names = self.workload.pull_secrets.clone();
         if let Some(cluster) = self.service.cluster() {
@@ -118,7 +186,10 @@ impl Evaluation<'_> {
             });
             image.paths.push(&used.path);
         }
-        let decided = futures::future::join_all(images.values().map(|image| self.image(image)));
+        let decided: Vec<_> = images.values().map(|image| self.image(image)).collect();
+        let decided = futures::stream::iter(decided)
+            .buffered(IMAGES_PARALLEL)
+            .collect::<Vec<_>>();
         let mut errors = FieldErrors::default();
         let mut decisions = Vec::new();
         for (image_errors, decision) in decided.await {
@@ -176,7 +247,7 @@ impl Evaluation<'_> {
         );
         decision.policies = evaluated.await;
         let any_passed = decision.policies.iter().any(|policy| policy.passed);
-        let enough = any_passed && self.service.combination() == PolicyCombination::Any;
+        let enough = any_passed && self.objects.policy_combination == PolicyCombination::Any;
         for policy in decision
             .policies
             .iter()

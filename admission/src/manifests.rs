@@ -198,8 +198,8 @@ impl Installation {
         let container = json!({
             "name": "policy-controller", "image": image,
             "args": [
-                "--set", "admission.in-cluster=true",
-                "--set", format!("admission.system-namespace={}", self.namespace),
+                "--set", "admission.in_cluster=true",
+                "--set", format!("admission.system_namespace={}", self.namespace),
                 "--data-dir", "/state",
             ],
             "ports": [{"name": "https", "containerPort": 8443}],

@@ -248,11 +248,11 @@ impl Registry {
         let roots = match ca {
             Some(path) => {
                 let pem = std::fs::read_to_string(path)
-                    .with_context(|| format!("registry-ca: cannot read {}", path.display()))?;
+                    .with_context(|| format!("registry_ca: cannot read {}", path.display()))?;
                 let roots = certificates(&pem);
                 anyhow::ensure!(
                     !roots.is_empty(),
-                    "registry-ca: {} holds no certificate",
+                    "registry_ca: {} holds no certificate",
                     path.display()
                 );
                 roots

@@ -6,15 +6,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use oci::ImageReference;
 use runtime::{Context, Figure, FigureKind, Listener};
 use serde_json::Value;
 
 use crate::cache::Cache;
 use crate::cluster::Cluster;
-use crate::config::{Config, PolicyCombination};
-use crate::decision::Evaluation;
+use crate::config::Config;
+use crate::decision::{Evaluation, IMAGES_PARALLEL};
 use crate::documents;
 use crate::field_error::{FieldErrors, Level};
 use crate::record::{self, Decision, Ring};
@@ -78,10 +78,6 @@ impl Service {
         &self.config.system_namespace
     }
 
-    pub(crate) const fn combination(&self) -> PolicyCombination {
-        self.config.policy_combination
-    }
-
     pub(crate) const fn cache(&self) -> &Cache {
         &self.cache
     }
@@ -100,6 +96,22 @@ impl Service {
 
     pub(crate) const fn signatures_max(&self) -> usize {
         self.config.signatures_max
+    }
+
+    /// Whether a registry may be contacted: it is the lab's, or a policy's, or one of `registries` where those
+    /// are given.
+    pub(crate) fn may_contact(&self, registry: &str, objects: &Objects) -> bool {
+        if !self.config.registries.is_empty() {
+            return self.config.registries.iter().any(|known| known == registry);
+        }
+        let own = self.context.urls.of("registry", "http");
+        let own = own.as_str().trim_end_matches('/');
+        own.split_once("://")
+            .is_some_and(|(_, own)| own == registry)
+            || objects
+                .policies
+                .values()
+                .any(|policy| policy.names_registry(registry))
     }
 
     /// The trusted root of a TrustRoot, or the default for `""`.
@@ -157,12 +169,7 @@ impl Service {
         workload: &Workload,
     ) -> (Answer, Decision) {
         let namespace = namespace(request, workload);
-        let evaluation = Evaluation {
-            service: self,
-            objects,
-            workload,
-            namespace: &namespace,
-        };
+        let evaluation = Evaluation::new(self, objects, workload, &namespace);
         let limit = Duration::from_secs(self.config.decision_secs);
         let decided = std::panic::AssertUnwindSafe(evaluation.images()).catch_unwind();
         let failed = |message: &str| {
@@ -204,7 +211,8 @@ impl Service {
         (answer, decision)
     }
 
-    /// What would be decided about `object`, under the policies in force or under those of a text.
+    /// What would be decided about `object` once its tags are resolved, under the policies in force or under
+    /// those of a text.
     ///
     /// # Errors
     /// What is wrong with the object or the policies.
@@ -227,6 +235,14 @@ impl Service {
         let kind = Kind::find(&kind.group, &kind.version, &kind.kind)
             .ok_or_else(|| format!("unhandled kind: {}", request.kind_text()))?;
         let workload = Workload::decode(kind, object)?;
+        let mut resolved = object.clone();
+        for (pointer, image) in self.resolve(&request, &workload).await {
+            if let Some(place) = resolved.pointer_mut(&pointer) {
+                *place = image.into();
+            }
+        }
+        let workload = Workload::decode(kind, &resolved)?;
+        let request = Request::creating(&resolved);
         Ok(self.evaluate(&objects, &request, &workload).await.1)
     }
 
@@ -244,12 +260,7 @@ impl Service {
     ) -> Vec<(String, String)> {
         let objects = self.objects();
         let namespace = namespace(request, workload);
-        let evaluation = Evaluation {
-            service: self,
-            objects: &objects,
-            workload,
-            namespace: &namespace,
-        };
+        let evaluation = Evaluation::new(self, &objects, workload, &namespace);
         let keychain = match evaluation.keychain().await {
             Ok(keychain) => keychain,
             Err(error) => {
@@ -261,7 +272,12 @@ impl Service {
         let resolved = workload.images.iter().map(|used| async {
             let reference: ImageReference = used.image.parse().ok()?;
             let tag = reference.tag().filter(|_| reference.digest().is_none())?;
-            let repository = Repository::of(&reference, &keychain).ok()?;
+            let repository = evaluation.repository(&reference, keychain);
+            let repository = repository
+                .inspect_err(|error| {
+                    tracing::debug!(image = used.image, "the tag cannot be resolved: {error}");
+                })
+                .ok()?;
             let fetched = self.registry.manifest(&repository, tag.as_str());
             let manifest = match tokio::time::timeout(limit, fetched).await {
                 Ok(Ok(manifest)) => manifest?,
@@ -277,11 +293,12 @@ impl Service {
             let pinned = format!("{}:{tag}@{}", reference.context(), manifest.digest);
             Some((used.pointer.clone(), pinned))
         });
-        futures::future::join_all(resolved)
-            .await
-            .into_iter()
-            .flatten()
+        let resolved: Vec<_> = resolved.collect();
+        futures::stream::iter(resolved)
+            .buffered(IMAGES_PARALLEL)
+            .filter_map(std::future::ready)
             .collect()
+            .await
     }
 
     /// The config files of an image by platform, for policies that ask.
@@ -291,7 +308,7 @@ impl Service {
         reference: &ImageReference,
     ) -> Result<Value, String> {
         let keychain = evaluation.keychain().await?;
-        let repository = Repository::of(reference, &keychain).map_err(|error| error.to_string())?;
+        let repository = evaluation.repository(reference, keychain)?;
         let missing = || format!("MANIFEST_UNKNOWN: manifest unknown: {reference}");
         let digest = reference.digest().ok_or_else(missing)?.to_string();
         let mut pending = vec![digest];
@@ -431,7 +448,7 @@ impl runtime::Service for Service {
         let registry_config = match &config.registry_config {
             Some(path) => Some(
                 std::fs::read(path)
-                    .with_context(|| format!("registry-config: cannot read {}", path.display()))?,
+                    .with_context(|| format!("registry_config: cannot read {}", path.display()))?,
             ),
             None => None,
         };
@@ -469,7 +486,10 @@ impl runtime::Service for Service {
                 let _ = tokio::time::timeout(SYNC_MAX, known).await;
                 let source = Arc::clone(&service);
                 let pem = move || source.authority_pem();
-                context.tasks.spawn(Arc::clone(cluster).keep_authority(pem));
+                let period = Duration::from_secs(service.config.authority_check_secs.max(1));
+                context
+                    .tasks
+                    .spawn(Arc::clone(cluster).keep_authority(period, pem));
             }
             None => context.tasks.spawn(Arc::clone(&service).watch()),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::Value;
 
-use crate::config::{Config, NoMatchPolicy};
+use crate::config::{Config, NoMatchPolicy, PolicyCombination};
 use crate::documents::{Origin, StoreError};
 use crate::policy::{
     Authority, ClusterImagePolicy, Glob, KeyRef, Limits, Policy, decode_leniently, decode_strictly,
@@ -53,6 +53,14 @@ impl CompiledPolicy {
     pub(crate) fn matches_image(&self, name: &str) -> bool {
         self.globs.iter().any(|glob| glob.matches(name))
     }
+
+    /// Whether the policy is about images of this registry, or has its signatures there.
+    pub(crate) fn names_registry(&self, registry: &str) -> bool {
+        let sources = self.authorities.iter().flat_map(|one| &one.wire.source);
+        let mut hosts = sources.filter_map(|source| source.oci.split('/').next());
+        self.globs.iter().any(|glob| glob.names_registry(registry))
+            || hosts.any(|host| host == registry)
+    }
 }
 
 /// One consistent set of objects.
@@ -62,6 +70,7 @@ pub(crate) struct Objects {
     pub(crate) policies: BTreeMap<String, CompiledPolicy>,
     pub(crate) trust_roots: BTreeMap<String, trust_root::Spec>,
     pub(crate) no_match_policy: NoMatchPolicy,
+    pub(crate) policy_combination: PolicyCombination,
     pub(crate) authorities_required: bool,
     /// What could not be used, and why.
     pub(crate) problems: Vec<StoreError>,
@@ -76,6 +85,7 @@ impl Objects {
     pub(crate) fn compile(documents: &[Origin], config: &Config) -> Self {
         let mut objects = Self {
             no_match_policy: config.no_match_policy,
+            policy_combination: config.policy_combination,
             authorities_required: config.fail_on_empty_authorities,
             ..Self::default()
         };
@@ -179,6 +189,13 @@ impl Objects {
                     "allow" => NoMatchPolicy::Allow,
                     "warn" => NoMatchPolicy::Warn,
                     _ => NoMatchPolicy::Deny,
+                };
+            }
+            if let Some(combination) = entries.get("policy-combination") {
+                self.policy_combination = match combination.as_str() {
+                    "all" => PolicyCombination::All,
+                    "any" => PolicyCombination::Any,
+                    other => return Err(format!("policy-combination: {other:?}, not all or any")),
                 };
             }
             if let Some(required) = entries.get("fail-on-empty-authorities") {

@@ -81,7 +81,7 @@ fn comparable(reply: &Value) -> Value {
     reply
 }
 
-async fn webhooks(cases: &Value) -> BTreeMap<(String, String), Webhook> {
+async fn webhooks(cases: &Value, registry: &str) -> BTreeMap<(String, String), Webhook> {
     let mut webhooks = BTreeMap::new();
     for (name, policies) in cases["policies"].as_object().expect("an object") {
         for no_match in ["deny", "warn", "allow"] {
@@ -92,7 +92,11 @@ async fn webhooks(cases: &Value) -> BTreeMap<(String, String), Webhook> {
                     &json!({"no-match-policy": no_match}),
                 ),
             ];
-            let webhook = Webhook::open(&objects, admission::Config::default()).await;
+            let config = admission::Config {
+                registries: vec![registry.to_owned()],
+                ..admission::Config::default()
+            };
+            let webhook = Webhook::open(&objects, config).await;
             webhooks.insert((name.clone(), no_match.to_owned()), webhook);
         }
     }
@@ -104,7 +108,7 @@ async fn captured_requests_get_upstreams_answers() {
     let cases: Value = serde_json::from_str(CASES).expect("the vectors are JSON");
     let registry = support::Registry::start().await;
     let digest = registry.push("demo/app", "v1", &support::image(b"{}"));
-    let webhooks = webhooks(&cases).await;
+    let webhooks = webhooks(&cases, registry.address()).await;
     let mut failures = Vec::new();
     for case in cases["cases"].as_array().expect("a list") {
         let text = case.to_string().replace(REGISTRY, registry.address());

@@ -64,7 +64,7 @@ fn failure(kubectl: &Kubectl, kind: &str) -> Option<String> {
 
 #[test]
 fn a_deployment_is_created_and_its_pods_denied_until_a_second_policy_names_the_team() {
-    let settings = ["admission.policy-combination=any"];
+    let settings = ["admission.policy_combination=any"];
     let world = World::start(&["--pods-only", "--no-match-policy=allow"], &settings);
     let kubectl = Kubectl::new(&world.cluster);
     kubectl.account("default");

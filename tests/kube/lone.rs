@@ -36,7 +36,7 @@ fn arguments(corner: &Corner) -> Vec<String> {
         cluster.path("webhook.yaml").display()
     );
     let changed = arguments.map(|argument| match argument.as_str().expect("text") {
-        "admission.in-cluster=true" => kubeconfig.clone(),
+        "admission.in_cluster=true" => kubeconfig.clone(),
         "/state" => corner.author.home.dir().join("state").display().to_string(),
         other => other.to_owned(),
     });

@@ -6,6 +6,8 @@ use regex::Regex;
 #[derive(Clone, Debug)]
 pub(crate) struct Glob {
     program: Regex,
+    /// For the registry alone; `None` when it may be any.
+    registry: Option<Regex>,
 }
 
 impl Glob {
@@ -28,21 +30,34 @@ impl Glob {
             "*" => "index.docker.io/library/*",
             _ => glob,
         };
-        let expression = completed
-            .replace('.', "\\.")
-            .replace("**", "\u{1}")
-            .replace('*', "[^/]*")
-            .replace('\u{1}', ".*");
-        let program = Regex::new(&format!("^{expression}$"))
-            .map_err(|_| format!("invalid glob \"{glob}\""))?;
-        Ok(Self { program })
+        let compile = |part: &str| {
+            let expression = part
+                .replace('.', "\\.")
+                .replace("**", "\u{1}")
+                .replace('*', "[^/]*")
+                .replace('\u{1}', ".*");
+            Regex::new(&format!("^{expression}$")).map_err(|_| format!("invalid glob \"{glob}\""))
+        };
+        let registry = completed.split('/').next().unwrap_or_default();
+        let is_any = registry.contains("**");
+        Ok(Self {
+            program: compile(completed)?,
+            registry: (!is_any).then(|| compile(registry)).transpose()?,
+        })
     }
 
     /// Matches every image: what stands in for a glob that cannot be read.
     pub(crate) fn everything() -> Self {
         Self {
             program: Regex::new("").expect("the empty expression is valid"),
+            registry: None,
         }
+    }
+
+    /// Whether images of this registry may be meant.
+    pub(crate) fn names_registry(&self, registry: &str) -> bool {
+        let named = |one: &Regex| one.is_match(registry);
+        self.registry.as_ref().is_none_or(named)
     }
 
     /// Whether `image`, fully qualified, is meant.

@@ -1,5 +1,6 @@
 //! Decisions through the router: images signed by a whole instance in memory, in a registry on loopback.
 
+mod hostile;
 mod http;
 #[path = "../../../libs/verify/tests/support/mod.rs"]
 mod instance;

@@ -53,6 +53,14 @@ async fn all_matching_policies_must_pass_unless_any_is_configured() {
     assert_eq!(webhook.validate_pod(&world.image()).await, "");
     let webhook = Webhook::open(&objects[1..], any).await;
     assert_ne!(webhook.validate_pod(&world.image()).await, "");
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "config-policy-controller", "namespace": "cosign-system"},
+        "data": {"policy-combination": "any"},
+    });
+    let [fits, narrow] = objects;
+    let webhook = world.webhook(&[fits, narrow, settings]).await;
+    assert_eq!(webhook.validate_pod(&world.image()).await, "");
 }
 
 #[tokio::test]

@@ -11,6 +11,22 @@ pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 
+/// The predicate type that a short name of cosign's stands for; anything else is one itself.
+#[must_use]
+pub fn predicate_type(name: &str) -> &str {
+    match name {
+        "custom" => "https://cosign.sigstore.dev/attestation/v1",
+        "cyclonedx" => "https://cyclonedx.org/bom",
+        "link" => "https://in-toto.io/Link/v1",
+        "openvex" => "https://openvex.dev/ns",
+        "slsaprovenance" | "slsaprovenance02" => "https://slsa.dev/provenance/v0.2",
+        "slsaprovenance1" => "https://slsa.dev/provenance/v1",
+        "spdx" | "spdxjson" => "https://spdx.dev/Document",
+        "vuln" => "https://cosign.sigstore.dev/attestation/vuln/v1",
+        other => other,
+    }
+}
+
 /// An in-toto statement about an image.
 #[derive(Clone, Debug)]
 pub struct Statement {

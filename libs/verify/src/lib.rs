@@ -20,7 +20,7 @@ mod trust;
 mod verifier;
 
 pub use certificate::SignerIdentity;
-pub use claim::{SIGN_PREDICATE, Statement};
+pub use claim::{SIGN_PREDICATE, Statement, predicate_type};
 pub use error::{AuthorityGap, ClaimError, Error, LogError, SctGap, TimestampError, TrustError};
 pub use identity::{Difference, Identity, Pattern};
 pub use legacy::{
