@@ -123,6 +123,10 @@ impl runtime::Service for Service {
         crate::api::admin(self)
     }
 
+    fn speaks_tls(config: &Config, _listener: &Listener) -> bool {
+        config.tls
+    }
+
     fn tls(&self, _listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
         self.tls.clone()
     }

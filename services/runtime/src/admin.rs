@@ -37,12 +37,22 @@ pub struct ServiceStatus {
     pub figures: BTreeMap<&'static str, f64>,
 }
 
+/// What the admin door says of the lab as a whole.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) instance: String,
+    /// PEM of the authorities that TLS in this lab is issued by, where the settings name them.
+    pub(crate) peers_ca: Option<String>,
+    /// Whether the lab plays the public Sigstore.
+    pub(crate) public_names: bool,
+}
+
 /// The services of a process, seen from its admin door.
 #[derive(Clone)]
 pub struct Admin {
     services: Arc<Vec<Arc<dyn Inspect>>>,
     urls: Arc<BTreeMap<(String, String), url::Url>>,
-    instance: Arc<str>,
+    seen: Arc<Seen>,
     clock: Clock,
     started: Timestamp,
 }
@@ -59,14 +69,14 @@ impl Admin {
     pub(crate) fn new(
         services: Vec<Arc<dyn Inspect>>,
         urls: Arc<BTreeMap<(String, String), url::Url>>,
-        instance: &str,
+        seen: Seen,
         clock: Clock,
     ) -> Self {
         let started = clock.now();
         Self {
             services: Arc::new(services),
             urls,
-            instance: instance.into(),
+            seen: Arc::new(seen),
             clock,
             started,
         }
@@ -128,6 +138,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/status", get(status))
             .route("/clock", get(clock))
+            .route("/ca.pem", get(authorities))
             .route("/trust/{service}", get(trust))
             .with_state(self)
     }
@@ -150,6 +161,18 @@ async fn trust(State(admin): State<Admin>, Path(name): Path<String>) -> Response
     }
 }
 
+/// The authorities that TLS between the lab's containers is issued by, for clients.
+async fn authorities(State(admin): State<Admin>) -> Response {
+    match &admin.seen.peers_ca {
+        Some(pem) => (
+            [(header::CONTENT_TYPE, "application/x-pem-file")],
+            pem.clone(),
+        )
+            .into_response(),
+        None => (StatusCode::NOT_FOUND, "[peers] ca is not set\n").into_response(),
+    }
+}
+
 async fn clock(State(admin): State<Admin>) -> Response {
     Json(serde_json::json!({ "now": admin.clock.now().to_string() })).into_response()
 }
@@ -157,7 +180,8 @@ async fn clock(State(admin): State<Admin>) -> Response {
 async fn status(State(admin): State<Admin>) -> Response {
     let uptime = admin.clock.now().duration_since(admin.started).as_secs();
     Json(serde_json::json!({
-        "instance": &*admin.instance,
+        "instance": admin.seen.instance,
+        "public_names": admin.seen.public_names,
         "services": admin.status(),
         "uptime_secs": uptime,
         "resident_bytes": resident_bytes(),

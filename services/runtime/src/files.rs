@@ -9,7 +9,10 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Files that are fdatasynced at the same time at most.
@@ -17,29 +20,43 @@ const SYNCS_MAX: usize = 8;
 
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
-/// Makes `dir` and its parents with mode 0700, and fsyncs the parents that were made.
+/// Written while directories are made and not yet durable: whoever reads finds only those that are.
+static MAKING: RwLock<()> = RwLock::new(());
+
+/// Makes `dir` and its parents with mode 0700, and fsyncs the parents that were made. When it returns, a
+/// directory that another thread was making meanwhile is durable too.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn create_dirs(dir: &Path) -> io::Result<()> {
+    {
+        let _none_is_made = MAKING.read().unwrap_or_else(PoisonError::into_inner);
+        if dir.is_dir() {
+            return Ok(());
+        }
+    }
+    let _making = MAKING.write().unwrap_or_else(PoisonError::into_inner);
+    make_dirs(dir)
+}
+
+fn make_dirs(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = dir.parent()
-        && !parent.as_os_str().is_empty()
-    {
-        create_dirs(parent)?;
+    let parent = parent(dir);
+    if parent != Path::new(".") {
+        make_dirs(parent)?;
     }
     match fs::DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => {}
+        // Another process was faster, and may not have synced it.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
-    sync_dir(
-        dir.parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or_else(|| Path::new(".")),
-    )
+    // A directory that may be gone after a power cut must not be found by the next caller.
+    sync_dir(parent).inspect_err(|_| {
+        let _ = fs::remove_dir(dir);
+    })
 }
 
 /// Fsyncs a directory, so that names made or removed in it stay so.

@@ -4,15 +4,17 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::Router;
+use rustls::ServerConfig;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use crate::{
     Admin, Clock, Context, Endpoint, Figure, Listener, Service, Tasks, Trust, Urls,
-    admin::Inspect,
+    admin::{Inspect, Seen},
     files,
     service::KNOWN,
     settings::{ADMIN_PORT, Places, Settings},
+    tls,
 };
 
 /// First phase: sockets are bound, so that every URL is known before any service is built.
@@ -60,6 +62,7 @@ impl Plan {
     /// When an address is in use or the settings are wrong.
     pub async fn bind<S: Service>(&mut self) -> anyhow::Result<()> {
         let places = self.settings.places(S::NAME, S::LISTENERS, true)?;
+        let config = self.settings.config::<S>()?;
         for listener in S::LISTENERS {
             let address = places.listen[listener.name];
             let endpoint = Endpoint::bind(address).await.with_context(|| {
@@ -69,10 +72,11 @@ impl Plan {
                     listener.name
                 )
             })?;
-            if !address.ip().is_loopback() && listener.scheme == "http" {
-                tracing::warn!(service = S::NAME, %address, "plain HTTP beyond loopback");
+            let mut listener = *listener;
+            if S::speaks_tls(&config, &listener) {
+                listener.scheme = "https";
             }
-            self.name(S::NAME, listener, &places, endpoint.address())?;
+            self.name(S::NAME, &listener, &places, endpoint.address())?;
             self.endpoints.push((S::NAME, listener.name, endpoint));
         }
         let admin = places.admin_url.unwrap_or_else(|| self.own_admin.clone());
@@ -107,6 +111,7 @@ impl Plan {
     ) -> anyhow::Result<()> {
         let url = match places.external.get(listener.name) {
             Some(url) => url.clone(),
+            None if places.certificate.is_some() => default_url("https", address)?,
             None => default_url(listener.scheme, address)?,
         };
         self.external
@@ -126,9 +131,21 @@ impl Plan {
             Some(instance) => instance.clone(),
             None => kept_instance(dir)?,
         };
+        let peers_ca = self.settings.peers_ca()?;
+        let roots = peers_ca
+            .as_deref()
+            .map(tls::certificates)
+            .transpose()
+            .context("[peers] ca cannot be used")?;
+        if self.settings.public_names {
+            tracing::warn!(
+                "PLAYING THE PUBLIC SIGSTORE, for testing only: never on a network that is not sealed"
+            );
+        }
         Ok(Host {
             instance,
-            http: crate::http::client(None)?,
+            http: crate::http::client(roots.as_deref())?,
+            peers_ca,
             external: Arc::new(self.external),
             admin: Arc::new(self.admin),
             settings: self.settings,
@@ -180,6 +197,7 @@ fn kept_instance(dir: &std::path::Path) -> anyhow::Result<String> {
 pub struct Host {
     instance: String,
     http: reqwest::Client,
+    peers_ca: Option<String>,
     external: Arc<BTreeMap<(String, String), Url>>,
     admin: Arc<BTreeMap<String, Url>>,
     settings: Settings,
@@ -192,7 +210,7 @@ pub struct Host {
 /// A service that is open, without its type.
 pub struct Opened {
     name: &'static str,
-    routers: BTreeMap<&'static str, (Router, Option<Arc<rustls::ServerConfig>>)>,
+    routers: BTreeMap<&'static str, (Router, Option<Arc<ServerConfig>>)>,
     admin: Router,
     inspect: Arc<dyn Inspect>,
     tasks: Tasks,
@@ -253,13 +271,19 @@ impl Host {
         let service = S::open(config, context)
             .await
             .with_context(|| format!("{} cannot start", S::NAME))?;
-        let routers = S::LISTENERS
-            .iter()
-            .map(|listener| {
-                let router = service.clone().router(listener.name);
-                (listener.name, (router, service.tls(listener.name)))
-            })
-            .collect();
+        let mut routers = BTreeMap::new();
+        for listener in S::LISTENERS {
+            let router = service.clone().router(listener.name);
+            let tls = self.tls::<S>(&service, listener.name)?;
+            routers.insert(listener.name, (router, tls));
+        }
+        let given = self
+            .settings
+            .places(S::NAME, S::LISTENERS, true)?
+            .certificate;
+        if given.is_some() && routers.values().all(|(_, tls)| tls.is_none()) {
+            anyhow::bail!("[{}] certificate: no external_url is an https one", S::NAME);
+        }
         Ok(Opened {
             name: S::NAME,
             routers,
@@ -268,6 +292,36 @@ impl Host {
             tasks,
             lock,
         })
+    }
+
+    /// What a listener shows: the service's own certificate, or that of the settings where its URL is an
+    /// https one. An https URL without either is somebody's who ends TLS in front of the listener.
+    fn tls<S: Service>(
+        &self,
+        service: &S,
+        listener: &'static str,
+    ) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+        let own = service.tls(listener);
+        let url = &self.external[&(S::NAME.to_owned(), listener.to_owned())];
+        let given = self
+            .settings
+            .places(S::NAME, S::LISTENERS, true)?
+            .certificate;
+        match (own, given) {
+            (Some(_), Some(_)) => anyhow::bail!(
+                "[{}] certificate: the service has a certificate of its own by other settings",
+                S::NAME
+            ),
+            (Some(_), None) if url.scheme() != "https" => anyhow::bail!(
+                "[{}] external_url: {url} is not an https URL, and the listener speaks TLS",
+                S::NAME
+            ),
+            (Some(own), None) => Ok(Some(own)),
+            (None, Some((chain, key))) if url.scheme() == "https" => {
+                tls::from_files(&chain, &key).map(Some)
+            }
+            (None, _) => Ok(None),
+        }
     }
 
     /// Last phase: serves everything that was opened until [`Running::stop`].
@@ -279,7 +333,16 @@ impl Host {
             .iter()
             .map(|service| service.inspect.clone())
             .collect();
-        let admin = Admin::new(inspects, self.external.clone(), &self.instance, self.clock);
+        let admin = Admin::new(
+            inspects,
+            self.external.clone(),
+            Seen {
+                instance: self.instance.clone(),
+                peers_ca: self.peers_ca,
+                public_names: self.settings.public_names,
+            },
+            self.clock,
+        );
         let mut door = admin.clone().router();
         let mut tasks = Vec::new();
         let mut locks = Vec::new();
@@ -296,12 +359,17 @@ impl Host {
             let Some((router, tls)) = routers.remove(&(service, listener)) else {
                 continue;
             };
+            let address = endpoint.address();
+            if tls.is_none() && !address.ip().is_loopback() {
+                tracing::warn!(service, listener, %address, "plain HTTP beyond loopback");
+            }
             tracker.spawn(endpoint.serve(router, tls, stop.clone()));
         }
         tracker.spawn(self.admin_endpoint.serve(door, None, stop.clone()));
         Running {
             admin,
             admin_url: self.own_admin,
+            admin_urls: self.admin,
             urls: self.external,
             instance: self.instance,
             stop,
@@ -319,6 +387,8 @@ pub struct Running {
     pub admin: Admin,
     /// Where the admin door is.
     pub admin_url: Url,
+    /// Admin doors as the settings have each service found, by service.
+    pub admin_urls: Arc<BTreeMap<String, Url>>,
     /// URLs by service and listener.
     pub urls: Arc<BTreeMap<(String, String), Url>>,
     /// The lab's name.

@@ -7,6 +7,7 @@ use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use rustls::pki_types::CertificateDer;
+use url::Url;
 
 /// Longest silence inside a request body.
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
@@ -69,6 +70,32 @@ async fn read_frames(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyErro
 /// # Errors
 /// When a root is not a certificate.
 pub fn client(roots: Option<&[CertificateDer<'static>]>) -> anyhow::Result<reqwest::Client> {
+    builder(roots)?
+        .no_proxy()
+        .build()
+        .context("the HTTP client cannot be built")
+}
+
+/// As [`client`], through the proxy of a lab's admin door: for services whose names are known inside the
+/// lab's network only. The door itself is asked directly.
+///
+/// # Errors
+/// When a root is not a certificate.
+pub fn client_through(
+    door: &Url,
+    roots: Option<&[CertificateDer<'static>]>,
+) -> anyhow::Result<reqwest::Client> {
+    let door = door.clone();
+    let proxy = reqwest::Proxy::custom(move |url| {
+        (url.origin() != door.origin()).then(|| door.origin().ascii_serialization())
+    });
+    builder(roots)?
+        .proxy(proxy)
+        .build()
+        .context("the HTTP client cannot be built")
+}
+
+fn builder(roots: Option<&[CertificateDer<'static>]>) -> anyhow::Result<reqwest::ClientBuilder> {
     let mut store = rustls::RootCertStore::empty();
     for root in roots.unwrap_or_default() {
         store
@@ -81,13 +108,10 @@ pub fn client(roots: Option<&[CertificateDer<'static>]>) -> anyhow::Result<reqwe
         .context("ring knows TLS 1.2 and 1.3")?
         .with_root_certificates(store)
         .with_no_client_auth();
-    reqwest::Client::builder()
+    Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(10))
-        .pool_idle_timeout(Duration::from_secs(20))
-        .build()
-        .context("the HTTP client cannot be built")
+        .pool_idle_timeout(Duration::from_secs(20)))
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod blobs;
+pub mod certificates;
 mod clock;
 mod context;
 mod endpoint;

@@ -144,7 +144,7 @@ fn announce<S: Service>(running: &Running) -> std::io::Result<()> {
     writeln!(
         out,
         "export ADMIN_URL={}",
-        running.admin_url.as_str().trim_end_matches('/')
+        running.admin_urls[S::NAME].as_str().trim_end_matches('/')
     )?;
     out.flush()
 }

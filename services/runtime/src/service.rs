@@ -100,7 +100,15 @@ pub trait Service: Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// The TLS configuration of a listener. `None` serves plain HTTP.
+    /// Whether its own settings make a listener speak TLS, which is known before it is opened: then its
+    /// URL is an https one by default, and must not be another.
+    fn speaks_tls(config: &Self::Config, listener: &Listener) -> bool {
+        let _ = config;
+        listener.scheme == "https"
+    }
+
+    /// The TLS configuration of a listener. `None` serves plain HTTP, unless the settings give a
+    /// `certificate`.
     fn tls(&self, listener: &'static str) -> Option<Arc<rustls::ServerConfig>> {
         let _ = listener;
         None

@@ -2,6 +2,10 @@
 //!
 //! `SIGLAB__FULCIO__LISTEN=0.0.0.0` sets `listen` in `[fulcio]`; two underscores go one level deeper. The
 //! value is read as TOML and, failing that, as a string. Nothing else in siglab reads the environment.
+//!
+//! Beside its own settings a service's table says where it is: `listen`, `external_url`, `admin_url`, and
+//! by `certificate` and `certificate_key` (PEM files) what its https listeners show. `[peers] ca` is the
+//! PEM file of the authorities that are trusted when services call each other.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +21,29 @@ use url::Url;
 use crate::{Listener, Service, service::KNOWN};
 
 /// Tables of a settings file beside those of the services.
-const TABLES: [&str; 2] = ["admin", "log"];
+const TABLES: [&str; 3] = ["admin", "log", "peers"];
 
 /// Keys outside any table.
-const TOP_LEVEL: [&str; 2] = ["data_dir", "instance"];
+const TOP_LEVEL: [&str; 3] = ["data_dir", "instance", "public_names"];
+
+/// Domains of the public Sigstore, of the issuers and of the registries that it is used with. A lab's
+/// URL in one of them needs `public_names = true`.
+const PUBLIC_DOMAINS: [&str; 14] = [
+    "accounts.google.com",
+    "agent.buildkite.com",
+    "docker.com",
+    "docker.io",
+    "gcr.io",
+    "ghcr.io",
+    "github.com",
+    "githubusercontent.com",
+    "gitlab.com",
+    "login.microsoftonline.com",
+    "pkg.dev",
+    "quay.io",
+    "sigstage.dev",
+    "sigstore.dev",
+];
 
 /// Default port of the admin door.
 pub const ADMIN_PORT: u16 = 7070;
@@ -60,6 +83,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The lab's name, if it is set and not to be made up.
     pub instance: Option<String>,
+    /// Whether URLs of this lab may be in domains of the public world, to play it on a sealed network.
+    pub public_names: bool,
 }
 
 fn tables() -> impl Iterator<Item = &'static str> {
@@ -75,10 +100,19 @@ pub struct Places {
     pub external: BTreeMap<&'static str, Url>,
     /// Admin door of the process that serves it, where it is set.
     pub admin_url: Option<Url>,
+    /// What its https listeners show that have nothing of their own: PEM files of the chain, leaf first,
+    /// and of its PKCS#8 key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// Keys of a service's table that say where it is; the rest is the service's own configuration.
-const PLACES: [&str; 3] = ["listen", "external_url", "admin_url"];
+const PLACES: [&str; 5] = [
+    "listen",
+    "external_url",
+    "admin_url",
+    "certificate",
+    "certificate_key",
+];
 
 /// A value for all listeners, or one for each by name.
 #[derive(Clone, Debug, Deserialize)]
@@ -146,12 +180,20 @@ impl Settings {
             (None, None) => default_data_dir(&sources.environment)?,
         };
         let instance = text("instance")?;
+        let public_names = match table.get("public_names") {
+            None => false,
+            Some(value) => match value.as_bool() {
+                Some(value) => value,
+                None => bail!("{origin}: public_names is not true or false"),
+            },
+        };
         Ok(Self {
             origin,
             table,
             any_port: sources.any_port,
             data_dir,
             instance,
+            public_names,
         })
     }
 
@@ -174,12 +216,55 @@ impl Settings {
             .with_context(|| format!("{} is not a URL", at("external_url")))?;
         let admin_url =
             read(take("admin_url")).with_context(|| format!("{} is not a URL", at("admin_url")))?;
+        let path = |value, key| {
+            read::<PathBuf>(value).with_context(|| format!("{} is not a path", at(key)))
+        };
+        let certificate = match (
+            path(take("certificate"), "certificate")?,
+            path(take("certificate_key"), "certificate_key")?,
+        ) {
+            (Some(chain), Some(key)) => Some((chain, key)),
+            (None, None) => None,
+            _ => bail!(
+                "{} and certificate_key are needed together",
+                at("certificate")
+            ),
+        };
         let any_port = own && self.any_port;
+        let external = by_listener(listeners, external).with_context(|| at("external_url"))?;
+        if let Some(url) = external.values().find(|url| is_public(url))
+            && !self.public_names
+        {
+            bail!(
+                "{}: {url} is in the public world; to play it on a sealed network, set public_names = true",
+                at("external_url")
+            );
+        }
         Ok(Places {
             listen: addresses(listeners, listen, any_port).with_context(|| at("listen"))?,
-            external: by_listener(listeners, external).with_context(|| at("external_url"))?,
+            external,
             admin_url,
+            certificate,
         })
+    }
+
+    /// PEM of the authorities that are trusted when services call each other, where it is set.
+    ///
+    /// # Errors
+    /// One line that names the key or the file.
+    pub fn peers_ca(&self) -> anyhow::Result<Option<String>> {
+        let mut table = self.table("peers");
+        let path: Option<PathBuf> = read(table.remove("ca"))
+            .with_context(|| format!("{}: [peers] ca is not a path", self.origin))?;
+        if let Some(key) = table.keys().next() {
+            bail!("{}: unknown key {key} in [peers], expected ca", self.origin);
+        }
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("{}: [peers] ca {}", self.origin, path.display()))?;
+        Ok(Some(text))
     }
 
     /// A service's own configuration.
@@ -247,6 +332,15 @@ impl Settings {
             .cloned()
             .unwrap_or_default()
     }
+}
+
+/// Whether a URL's host is in a domain of the public world.
+fn is_public(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    PUBLIC_DOMAINS.iter().any(|domain| {
+        host.strip_suffix(domain)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: Option<toml::Value>) -> anyhow::Result<Option<T>> {

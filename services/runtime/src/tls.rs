@@ -40,15 +40,11 @@ pub fn server(context: &Context, names: &[String]) -> anyhow::Result<ServerTls> 
     let now = context.clock.now();
     let authority_key = key_pair(&context.dir, "tls-authority")?;
     let authority_pem = authority(context, &authority_key, now)?;
-    let params = authority_params(context, now)?;
+    let params = authority_params(&context.instance, now, AUTHORITY_DAYS)?;
     let issuer = Issuer::from_params(&params, authority_key);
 
     let server_key = key_pair(&context.dir, "tls-server")?;
-    let mut params = CertificateParams::new(names.to_vec()).context("a TLS name is not valid")?;
-    params.distinguished_name = name(context, "TLS server");
-    validity(&mut params, now, SERVER_DAYS)?;
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
+    let params = server_params(&context.instance, names, now, SERVER_DAYS)?;
     let certificate = params.signed_by(&server_key, &issuer)?;
 
     let chain = vec![certificate.der().clone(), authority_der(&authority_pem)?];
@@ -67,12 +63,8 @@ pub fn from_files(chain: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>>
     let read = |path: &Path| {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let certificates = crypto::from_pem_chain(&read(chain)?)
-        .with_context(|| format!("{} is not PEM", chain.display()))?
-        .into_iter()
-        .filter(|(label, _)| label == "CERTIFICATE")
-        .map(|(_, der)| CertificateDer::from(der))
-        .collect::<Vec<_>>();
+    let certificates = certificates(&read(chain)?)
+        .with_context(|| format!("{} cannot be used", chain.display()))?;
     let (_, der) =
         crypto::from_pem(&read(key)?).with_context(|| format!("{} is not PEM", key.display()))?;
     config(
@@ -80,6 +72,20 @@ pub fn from_files(chain: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>>
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
     )
     .with_context(|| format!("{} and {} do not fit", chain.display(), key.display()))
+}
+
+/// The certificates of a PEM text; there must be one.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = crypto::from_pem_chain(pem)?
+        .into_iter()
+        .filter(|(label, _)| label == "CERTIFICATE")
+        .map(|(_, der)| CertificateDer::from(der))
+        .collect();
+    anyhow::ensure!(!found.is_empty(), "it has no certificate");
+    Ok(found)
 }
 
 fn config(
@@ -113,17 +119,36 @@ fn authority(context: &Context, key: &KeyPair, now: Timestamp) -> anyhow::Result
     {
         return String::from_utf8(pem).context("tls-authority.pem is not text");
     }
-    let pem = authority_params(context, now)?.self_signed(key)?.pem();
+    let params = authority_params(&context.instance, now, AUTHORITY_DAYS)?;
+    let pem = params.self_signed(key)?.pem();
     files::replace(&path, pem.as_bytes())?;
     let renew_at = now + jiff::SignedDuration::from_hours(24 * (AUTHORITY_DAYS - SERVER_DAYS - 1));
     files::replace(&renew_path, renew_at.to_string().as_bytes())?;
     Ok(pem)
 }
 
-fn authority_params(context: &Context, now: Timestamp) -> anyhow::Result<CertificateParams> {
+pub(crate) fn server_params(
+    instance: &str,
+    names: &[String],
+    now: Timestamp,
+    days: i64,
+) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::new(names.to_vec()).context("a TLS name is not valid")?;
+    params.distinguished_name = name(instance, "TLS server");
+    validity(&mut params, now, days)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+pub(crate) fn authority_params(
+    instance: &str,
+    now: Timestamp,
+    days: i64,
+) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = name(context, "TLS authority");
-    validity(&mut params, now, AUTHORITY_DAYS)?;
+    params.distinguished_name = name(instance, "TLS authority");
+    validity(&mut params, now, days)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
@@ -133,9 +158,9 @@ fn authority_der(pem: &str) -> anyhow::Result<CertificateDer<'static>> {
     Ok(CertificateDer::from(crypto::from_pem(pem)?.1))
 }
 
-fn name(context: &Context, common_name: &str) -> DistinguishedName {
+fn name(instance: &str, common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
-    let organization = format!("LAB-{} NOT FOR PRODUCTION", context.instance);
+    let organization = format!("LAB-{instance} NOT FOR PRODUCTION");
     name.push(DnType::OrganizationName, organization);
     name.push(DnType::CommonName, format!("siglab {common_name}"));
     name

@@ -1,12 +1,14 @@
 //! Settings, files, keys, blobs and the host, from outside.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use crypto::KeyKind;
 use runtime::{
     BlobError, Blobs, Clock, Context, DirectoryBlobs, Failure, FaultyBlobs, Index, Listener,
-    MemoryBlobs, Plan, Service, files, keys,
+    MemoryBlobs, Plan, Service,
+    certificates::{self, Server},
+    files, keys,
     settings::{Settings, Sources},
 };
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,166 @@ fn a_wrong_setting_names_file_key_and_reason() {
     assert!(unknown.contains("table [tsa] cannot be used"), "{unknown}");
     assert!(unknown.contains("greting"), "{unknown}");
     assert!(refusal("[tsa").contains("are not TOML"));
+    let alone = refusal("[tsa]\ncertificate = \"tsa.pem\"");
+    assert!(
+        alone.contains("[tsa] certificate and certificate_key are needed together"),
+        "{alone}"
+    );
+}
+
+#[test]
+fn a_name_of_the_public_world_needs_a_setting_of_its_own() {
+    let refused = |url: &str| {
+        let text = format!("[tsa]\nexternal_url = {url:?}");
+        let played = format!("public_names = true\n{text}");
+        assert_eq!(place(&played).unwrap().as_str(), format!("{url}/"));
+        place(&text).unwrap_err().to_string()
+    };
+    for url in [
+        "https://timestamp.sigstore.dev",
+        "https://fulcio.sigstage.dev:5554",
+        "http://ghcr.io",
+        "https://token.actions.githubusercontent.com",
+        "https://sigstore.dev.",
+    ] {
+        let text = refused(url);
+        assert!(text.contains("[tsa] external_url: "), "{text}");
+        assert!(text.contains("set public_names = true"), "{text}");
+    }
+    for url in [
+        "http://localhost:3004",
+        "https://notsigstore.dev",
+        "https://sigstore.dev.lab",
+    ] {
+        assert!(
+            place(&format!("[tsa]\nexternal_url = {url:?}")).is_ok(),
+            "{url}"
+        );
+    }
+}
+
+/// The external URL of settings.
+fn place(text: &str) -> anyhow::Result<url::Url> {
+    let dir = tempfile::tempdir()?;
+    let settings = Settings::load(&sources(text, &dir))?;
+    let places = settings.places(Greeter::NAME, Greeter::LISTENERS, false)?;
+    Ok(places.external["http"].clone())
+}
+
+/// Serves the greeter with these settings.
+async fn served(text: &str, dir: &tempfile::TempDir) -> anyhow::Result<runtime::Running> {
+    let mut plan = Plan::new(Settings::load(&sources(text, dir))?).await?;
+    plan.bind::<Greeter>().await?;
+    let host = plan.bound(Clock::system())?;
+    let opened = host.open::<Greeter>().await?;
+    Ok(host.serve(vec![opened]))
+}
+
+fn issued(dir: &Path, hosts: &[&str]) -> bool {
+    let server = Server {
+        name: "tsa".to_owned(),
+        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+    };
+    certificates::issue(dir, "0badcafe", &[server], Clock::system().now()).unwrap()
+}
+
+/// Settings with the certificate in `dir/tls`, and its authority for peers.
+fn with_certificate(dir: &tempfile::TempDir, more: &str) -> String {
+    let tls = dir.path().join("tls");
+    format!(
+        "[peers]\nca = {:?}\n[tsa]\ncertificate = {:?}\ncertificate_key = {:?}\n{more}",
+        tls.join("authority.pem"),
+        tls.join("tsa.pem"),
+        tls.join("tsa.key"),
+    )
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_settings_is_shown_where_the_url_is_https() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = dir.path().join("tls");
+    assert!(issued(&tls, &["localhost"]));
+    let running = served(&with_certificate(&dir, ""), &dir).await.unwrap();
+    let url = running.urls[&("tsa".to_owned(), "http".to_owned())].clone();
+    assert_eq!(url.scheme(), "https");
+    let http = runtime::http::client(None).unwrap();
+    let ca = http
+        .get(format!("{}ca.pem", running.admin_url))
+        .send()
+        .await
+        .unwrap();
+    let roots = runtime::tls::certificates(&ca.text().await.unwrap()).unwrap();
+    let trusting = runtime::http::client(Some(&roots)).unwrap();
+    let answer = trusting.get(url.clone()).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "hello");
+    assert!(http.get(url).send().await.is_err(), "nobody else trusts it");
+    running.stop().await;
+
+    let more = "external_url = \"http://localhost:3004\"";
+    let plain = served(&with_certificate(&dir, more), &dir)
+        .await
+        .unwrap_err();
+    assert!(
+        format!("{plain:#}").contains("[tsa] certificate"),
+        "{plain:#}"
+    );
+}
+
+#[tokio::test]
+async fn the_authority_may_speak_for_its_names_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = dir.path().join("tls");
+    assert!(issued(&tls, &["tsa.lab.invalid"]));
+    assert!(!issued(&tls, &["tsa.lab.invalid"]), "what is there is kept");
+    let authority = fs::read(tls.join("authority.pem")).unwrap();
+    let pem = String::from_utf8(authority.clone()).unwrap();
+    let certificate = crypto::from_pem(&pem).unwrap().1;
+    // RFC 5280 §4.2.1.10: the extension is critical, and has one name that is permitted.
+    let constraints =
+        b"\x06\x03\x55\x1d\x1e\x01\x01\xff\x04\x17\x30\x15\xa0\x13\x30\x11\x82\x0ftsa.lab.invalid";
+    assert!(
+        certificate
+            .windows(constraints.len())
+            .any(|part| part == constraints)
+    );
+    let keys: Vec<_> = fs::read_dir(&tls)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".key"))
+        .collect();
+    assert_eq!(keys, ["tsa.key"], "the authority's key is nowhere");
+    assert!(
+        issued(&tls, &["other.lab.invalid"]),
+        "other names are another authority's"
+    );
+    assert_ne!(authority, fs::read(tls.join("authority.pem")).unwrap());
+    for host in ["", "127.0.0.1", "a b", "*.lab.invalid", "https://x"] {
+        let server = Server {
+            name: "tsa".to_owned(),
+            hosts: vec![host.to_owned()],
+        };
+        let now = Clock::system().now();
+        let refused = certificates::issue(&tls, "0badcafe", &[server], now).unwrap_err();
+        assert!(
+            refused.to_string().contains("is not a host name"),
+            "{host:?}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn threads_that_make_the_same_directory_all_find_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("a/b/c");
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let deep = &deep;
+            scope.spawn(move || {
+                files::create_dirs(&deep.join((number % 4).to_string())).unwrap();
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(&deep).unwrap().count(), 4);
 }
 
 #[test]
