@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crates of ours that each crate may depend on, beside dev-dependencies.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 28] = [
     // libs: formats and mathematics
     ("crypto", &[]),
     ("merkle", &["crypto"]),
@@ -70,10 +70,13 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "x509",
         ],
     ),
+    ("door", &["runtime"]),
     // composition and product
+    ("labs", &[]),
     (
         "stack",
         &[
+            "crypto",
             "runtime",
             "sequencer",
             "oidc",
@@ -99,10 +102,14 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "tsp",
             "entry",
             "merkle",
+            "note",
             "airgap",
+            "door",
             "tuf-metadata",
+            "labs",
         ],
     ),
+    ("siglab-testing", &["runtime", "stack"]),
     ("xtask", &["crypto", "runtime"]),
     ("tests", &["*"]),
 ];

@@ -3,9 +3,10 @@
 //! [`Stack::start`] binds every listener, opens every service at once and serves them. Several stacks may
 //! run side by side in a process, each with its own settings, clock and directory.
 
+pub mod environment;
 pub mod maintenance;
 
-pub use admission::manifests;
+pub use admission::{lint, manifests};
 
 use std::time::Duration;
 
