@@ -7,7 +7,7 @@ use crypto::KeyKind;
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
 };
 use rustls::{
     ServerConfig,
@@ -117,7 +117,16 @@ fn authority(context: &Context, key: &KeyPair, now: Timestamp) -> anyhow::Result
     if let (Some(renew_at), Some(pem)) = (renew_at, files::read_optional(&path)?)
         && now < renew_at
     {
-        return String::from_utf8(pem).context("tls-authority.pem is not text");
+        let pem = String::from_utf8(pem).context("tls-authority.pem is not text")?;
+        // A certificate holds its key's SubjectPublicKeyInfo as it is.
+        let spki = key.subject_public_key_info();
+        let certificate = authority_der(&pem).context("tls-authority.pem cannot be used")?;
+        anyhow::ensure!(
+            certificate.windows(spki.len()).any(|bytes| bytes == spki),
+            "key {} is not that of tls-authority.pem: restore them together, or remove both",
+            keys::path(&context.dir, "tls-authority").display()
+        );
+        return Ok(pem);
     }
     let params = authority_params(&context.instance, now, AUTHORITY_DAYS)?;
     let pem = params.self_signed(key)?.pem();
