@@ -13,4 +13,5 @@ mod work;
 
 pub use config::{Algorithm, Config, EntryType, LogKey, Operation, V1Config, V2Config};
 pub use error::Error;
+pub use search::IndexCheck;
 pub use service::Service;

@@ -182,16 +182,9 @@ impl SearchIndex {
         let whole = tail
             .rows
             .partition_point(|(_, entry)| u64::from(*entry) < self.chunk);
-        let mut rows = tail.rows[..whole].to_vec();
-        rows.sort_unstable();
-        let number = tail.first / self.chunk;
-        let cuts = rows.chunk_by(|a, b| a.0[0] == b.0[0]).map(|rows| {
-            let bytes: Vec<u8> = rows
-                .iter()
-                .flat_map(|(digest, entry)| row(digest, *entry))
-                .collect();
-            (cut_key(number, rows[0].0[0]), Some(bytes))
-        });
+        let cuts = cuts(tail.first / self.chunk, tail.rows[..whole].to_vec())
+            .into_iter()
+            .map(|(key, rows)| (key, Some(rows)));
         let covered = tail.first + self.chunk;
         let stamp = Stamp {
             log_id: self.log_id,
@@ -246,6 +239,19 @@ impl SearchIndex {
     }
 }
 
+/// The written form of a chunk: its rows in order, cut by the first byte of the digests.
+fn cuts(number: u64, mut rows: Vec<(Digest, u32)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    rows.sort_unstable();
+    let cuts = rows.chunk_by(|a, b| a.0[0] == b.0[0]).map(|rows| {
+        let bytes = rows
+            .iter()
+            .flat_map(|(digest, entry)| row(digest, *entry))
+            .collect();
+        (cut_key(number, rows[0].0[0]), bytes)
+    });
+    cuts.collect()
+}
+
 fn cut_key(chunk: u64, first_byte: u8) -> Vec<u8> {
     [chunk.to_be_bytes().as_slice(), &[first_byte]].concat()
 }
@@ -270,6 +276,109 @@ fn find_in(cut: &[u8], digest: &Digest) -> anyhow::Result<Vec<u32>> {
             Ok(u32::from_be_bytes(*entry))
         })
         .collect()
+}
+
+/// Compares a written search index with the entries of its log, as they are read.
+#[derive(Debug)]
+pub struct IndexCheck {
+    written: Index,
+    /// sled writes when it only reads, so it is given a copy.
+    _copy: tempfile::TempDir,
+    chunk: u64,
+    /// Entries that are covered.
+    covered: u64,
+    rows: Vec<(Digest, u32)>,
+    compared: u64,
+    damage: Option<anyhow::Error>,
+}
+
+impl IndexCheck {
+    /// For the index in `dir`, which is only read.
+    ///
+    /// # Errors
+    /// When the files cannot be copied, or sled cannot open them.
+    pub fn open(dir: &Path) -> anyhow::Result<Self> {
+        Self::open_chunked(dir, CHUNK)
+    }
+
+    fn open_chunked(dir: &Path, chunk: u64) -> anyhow::Result<Self> {
+        let copy = tempfile::tempdir().context("the search index cannot be copied")?;
+        copy_files(dir, copy.path()).with_context(|| format!("cannot read {}", dir.display()))?;
+        let written = Index::open(copy.path())?;
+        let stamp = written.stamp()?.as_deref().and_then(Stamp::from_bytes);
+        Ok(Self {
+            written,
+            _copy: copy,
+            chunk,
+            covered: stamp
+                .filter(|stamp| stamp.chunk == chunk)
+                .map_or(0, |stamp| stamp.covered),
+            rows: Vec::new(),
+            compared: 0,
+            damage: None,
+        })
+    }
+
+    /// Takes what is kept beside the next entry of the log.
+    pub fn entry(&mut self, index: u64, extra: &[u8]) {
+        if index >= self.covered || self.damage.is_some() {
+            return;
+        }
+        if let (Ok(beside), Ok(number)) =
+            (Beside::from_bytes(extra), u32::try_from(index % self.chunk))
+        {
+            let rows = beside.index_keys.iter().map(|key| (digest(key), number));
+            self.rows.extend(rows);
+        }
+        if (index + 1).is_multiple_of(self.chunk) {
+            self.damage = self.compare(index / self.chunk).err();
+        }
+    }
+
+    fn compare(&mut self, chunk: u64) -> anyhow::Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        self.compared += rows.len() as u64;
+        let written = self.written.prefix(&chunk.to_be_bytes(), 257)?;
+        ensure!(
+            written == cuts(chunk, rows),
+            "it does not say of entries {} to {} what the log says",
+            chunk * self.chunk,
+            (chunk + 1) * self.chunk - 1
+        );
+        Ok(())
+    }
+
+    /// Rows that were compared, after the last of `size` entries.
+    ///
+    /// # Errors
+    /// The first chunk that the log contradicts, and an index that lacks a chunk or is ahead of the log.
+    pub fn finish(self, size: u64) -> anyhow::Result<u64> {
+        let lag = size.checked_sub(self.covered);
+        ensure!(
+            lag.is_some_and(|lag| lag < 2 * self.chunk),
+            "it covers {} entries of {size}",
+            self.covered
+        );
+        match self.damage {
+            Some(damage) => Err(damage),
+            None => Ok(self.compared),
+        }
+    }
+}
+
+/// Copies a folder of files, and folders of files.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for item in std::fs::read_dir(from)? {
+        let item = item?;
+        let target = to.join(item.file_name());
+        if item.file_type()?.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_files(&item.path(), &target)?;
+        } else {
+            std::fs::copy(item.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the search index close behind the log, on a thread of its own that ends with this value.
@@ -329,7 +438,7 @@ mod tests {
     use runtime::{Clock, MemoryBlobs};
     use sequencer::{Entry, Log, LogConfig, NoteSigner};
 
-    use super::{SearchIndex, Stamp};
+    use super::{IndexCheck, SearchIndex, Stamp};
     use crate::store::Beside;
 
     const CHUNK: u64 = 4;
@@ -478,5 +587,43 @@ mod tests {
         drop(search);
         let other = SearchIndex::open_chunked(dir.path(), short, [8; 32], CHUNK).unwrap();
         assert_holds(&other, 5);
+    }
+
+    fn check(dir: &Path, log: &Log) -> Result<u64, String> {
+        let mut check = IndexCheck::open_chunked(dir, CHUNK).unwrap();
+        let size = log.head().tree_size;
+        for index in 0..size {
+            check.entry(index, &log.leaf(index).unwrap().1);
+        }
+        check.finish(size).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_check_compares_every_written_row_with_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log();
+        grow(&log, 11).await;
+        let search = open(dir.path(), &log);
+        let (key, rows) = search
+            .written
+            .prefix(&1_u64.to_be_bytes(), 1)
+            .unwrap()
+            .remove(0);
+        drop(search);
+        // Two chunks of four entries with three keys each; the rest is in memory only.
+        assert_eq!(check(dir.path(), &log), Ok(24));
+
+        let mut other = rows;
+        *other.last_mut().unwrap() ^= 1;
+        let search = open(dir.path(), &log);
+        search.written.write([(key, Some(other))], None).unwrap();
+        drop(search);
+        let error = "it does not say of entries 4 to 7 what the log says";
+        assert_eq!(check(dir.path(), &log), Err(error.to_owned()));
+
+        fs::remove_dir_all(dir.path()).unwrap();
+        fs::create_dir(dir.path()).unwrap();
+        let error = "it covers 0 entries of 11";
+        assert_eq!(check(dir.path(), &log), Err(error.to_owned()));
     }
 }

@@ -158,6 +158,12 @@ pub enum Damage {
         /// Path below the log's directory.
         file: String,
     },
+    /// No key that was given to check it with has signed it.
+    #[error("{file} is not signed with the log's key")]
+    Signature {
+        /// Path below the log's directory.
+        file: String,
+    },
     /// The file could not be read.
     #[error("{file} cannot be read")]
     Unreadable {

@@ -33,7 +33,7 @@ mod writer;
 
 pub use config::{Entry, Fatal, FreeBytes, LogConfig};
 pub use error::{AppendError, Damage, OpenError, ReadError};
-pub use fsck::{Progress, Report, fsck, fsck_stores};
+pub use fsck::{Progress, Report, Watch, fsck, fsck_stores};
 pub use log::{Appended, Log};
 pub use reader::LeafAndExtra;
 pub use signer::{CheckpointSigner, NoteSigner};

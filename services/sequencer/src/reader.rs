@@ -14,7 +14,7 @@ use crate::{Damage, ReadError, extra, log::Shared, record::TREE, snapshot::Snaps
 pub type LeafAndExtra = (Vec<u8>, Vec<u8>);
 
 /// Full tiles kept in memory, 16 KiB each.
-const CACHED_TILES_MAX: usize = 1024;
+const CACHED_TILES_MAX: usize = 256;
 
 /// All nodes of a full tile, level by level from the bottom: 256 + 128 + … + 1 hashes.
 type TileNodes = Arc<Vec<Hash>>;

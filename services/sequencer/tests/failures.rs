@@ -94,7 +94,8 @@ impl Stores {
     }
 
     fn check(&self, size: u64) {
-        let report = fsck_stores(&*self.data, &*self.head, |_| {}).expect("everything holds");
+        let report =
+            fsck_stores(&*self.data, &*self.head, &[], &mut |_| {}).expect("everything holds");
         assert_eq!(report.tree_size, size);
         assert!(!report.unfinished);
     }
@@ -342,7 +343,7 @@ async fn a_failed_read_while_reloading_is_no_empty_log() {
         log.append(entry(301)).await.expect("recovered").leaf_index,
         301
     );
-    fsck_stores(&*data, &*head, |_| {}).expect("everything holds");
+    fsck_stores(&*data, &*head, &[], &mut |_| {}).expect("everything holds");
 }
 
 #[tokio::test]
@@ -427,7 +428,7 @@ async fn a_full_disk_refuses_writes_and_heals() {
         log.append(entry(400)).await.expect("writes resume");
         assert_eq!(log.trouble(), None);
         drop(log);
-        fsck_stores(&*data, &*head, |_| {}).expect("everything holds");
+        fsck_stores(&*data, &*head, &[], &mut |_| {}).expect("everything holds");
     }
 }
 
@@ -493,7 +494,7 @@ async fn a_published_checkpoint_that_a_power_cut_takes_back_is_published_again()
                 .put("staging", b"half of a bundle")
                 .expect("written");
         }
-        let report = fsck_stores(&*stores.data, &*stores.head, |_| {});
+        let report = fsck_stores(&*stores.data, &*stores.head, &[], &mut |_| {});
         assert!(report.is_err() || report.is_ok_and(|report| report.unfinished));
         let log = stores.open();
         assert_eq!(log.head(), head);

@@ -6,8 +6,8 @@ mod world;
 use std::{fs, path::Path, sync::Arc};
 
 use crypto::{KeyKind, SigningKey};
-use note::{Scheme, Signer};
-use sequencer::{AppendError, Log, LogConfig, NoteSigner, OpenError, fsck};
+use note::{Scheme, SignedNote, Signer};
+use sequencer::{AppendError, Damage, Log, LogConfig, NoteSigner, OpenError, Watch, fsck};
 use world::{ORIGIN, World, entry};
 
 fn copy(from: &Path, to: &Path) {
@@ -187,11 +187,8 @@ async fn a_check_names_the_file_that_is_damaged_and_no_wrong_byte_is_served() {
                 1 => bytes[length - 1] ^= 0x20,
                 _ => bytes.truncate(length - 1),
             });
-            let line = match fsck(world.dir(), |_| {}) {
-                Err(damage) => damage.to_string(),
-                // The signature of a checkpoint is looked at when the log opens.
-                Ok(_) => refusal(&world),
-            };
+            let damage = fsck(world.dir(), &world.keys(), &mut |_| {}).expect_err("damaged");
+            let line = damage.to_string();
             assert!(
                 line.starts_with(&name) || line.contains(&name),
                 "{name} {change}: {line}"
@@ -210,11 +207,15 @@ async fn a_check_names_the_file_that_is_damaged_and_no_wrong_byte_is_served() {
         }
         let good = fs::read(&path).expect("readable");
         fs::remove_file(&path).expect("removed");
-        assert!(fsck(world.dir(), |_| {}).is_err(), "{name} is missing");
+        assert!(
+            fsck(world.dir(), &[], &mut |_| {}).is_err(),
+            "{name} is missing"
+        );
         heal(&path, &good);
     }
     assert!(seen > 30, "{seen}");
-    fsck(world.dir(), |_| {}).expect("healed");
+    let report = fsck(world.dir(), &world.keys(), &mut |_| {}).expect("healed");
+    assert_eq!(report.signed_by, Some(world.signer().key_id()));
     drop(world.open());
 }
 
@@ -323,4 +324,52 @@ async fn an_untimed_log_never_goes_back_in_time() {
             .time
             >= second
     );
+}
+
+#[tokio::test]
+async fn a_check_with_another_key_names_the_checkpoint() {
+    let world = World::new();
+    let log = world.open();
+    world::append_all(&log, 0..3).await;
+    drop(log);
+    let checkpoint = || Damage::Signature {
+        file: "tree/checkpoint".to_owned(),
+    };
+    let others = World::new().keys();
+    assert_eq!(fsck(world.dir(), &others, &mut |_| {}), Err(checkpoint()));
+    let path = world.dir().join("tree/checkpoint");
+    let text = String::from_utf8(fs::read(&path).expect("readable")).expect("a note");
+    let note = SignedNote::parse(text.as_bytes()).expect("a note");
+    let forger = World::new();
+    let forged = world::signer(ORIGIN, &forger.key).sign(&note.text, 0);
+    heal(&path, forged.expect("signed").to_string().as_bytes());
+    assert_eq!(
+        fsck(world.dir(), &world.keys(), &mut |_| {}),
+        Err(checkpoint())
+    );
+}
+
+/// Collects what is kept beside entries.
+struct Extras(Vec<(u64, Vec<u8>)>);
+
+impl Watch for Extras {
+    fn progress(&mut self, _: sequencer::Progress) {}
+
+    fn extra(&mut self, index: u64, extra: &[u8]) {
+        self.0.push((index, extra.to_vec()));
+    }
+}
+
+#[tokio::test]
+async fn a_check_shows_what_is_kept_beside_each_entry() {
+    let world = World::new();
+    let log = world.open();
+    world::append_all(&log, 0..300).await;
+    let want: Vec<_> = (0..300)
+        .map(|index| (index, log.leaf(index).expect("there").1))
+        .collect();
+    drop(log);
+    let mut seen = Extras(Vec::new());
+    fsck(world.dir(), &[], &mut seen).expect("everything holds");
+    assert_eq!(seen.0, want);
 }

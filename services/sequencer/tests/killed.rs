@@ -91,7 +91,7 @@ fn check_lines(dir: &str, key: &str, lines: &str) {
         .split('\n')
         .for_each(|line| promised.add(&world, line));
     check(&world, Path::new(dir), &promised);
-    let report = fsck(Path::new(dir), |_| {}).expect("everything holds");
+    let report = fsck(Path::new(dir), &[], &mut |_| {}).expect("everything holds");
     println!(
         "{} acknowledged, {} in the log",
         promised.entries.len(),
@@ -163,7 +163,7 @@ fn every_acknowledged_entry_survives_a_kill() {
         child.wait().expect("it was started");
         check(&world, &dir, &promised);
     }
-    let report = fsck(&dir, |_| {}).expect("everything holds");
+    let report = fsck(&dir, &[], &mut |_| {}).expect("everything holds");
     println!(
         "test every_acknowledged_entry_survives_a_kill ... ok ({CYCLES} cycles, {} acknowledged, {} in \
          the log)",

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use crypto::{PublicKey, SigningKey};
+use rekor::IndexCheck;
 use runtime::Clock;
+use sequencer::Watch;
 
 pub use registry::{GcOptions, GcReport};
 
@@ -99,29 +102,82 @@ fn folders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Looks on while a log is read: shows progress, and compares a search index with the entries.
+struct Looking<'a> {
+    progress: &'a mut dyn FnMut(Progress),
+    index: Option<IndexCheck>,
+}
+
+impl Watch for Looking<'_> {
+    fn progress(&mut self, step: sequencer::Progress) {
+        (self.progress)(Progress {
+            stage: "entries",
+            done: step.entries,
+            total: step.total,
+        });
+    }
+
+    fn extra(&mut self, index: u64, extra: &[u8]) {
+        if let Some(check) = &mut self.index {
+            check.entry(index, extra);
+        }
+    }
+}
+
 fn log(
     place: &Path,
     folder: String,
     progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<Checked> {
-    let step = |step: sequencer::Progress| {
-        progress(Progress {
-            stage: "entries",
-            done: step.entries,
-            total: step.total,
-        });
+    let index = place.with_file_name("index");
+    // Only the log of Rekor v1 has one.
+    let has_index = place.file_name() == Some("v1".as_ref()) && index.is_dir();
+    let mut looking = Looking {
+        progress,
+        index: has_index.then(|| IndexCheck::open(&index)).transpose()?,
     };
-    let report =
-        sequencer::fsck(place, step).with_context(|| format!("{} is damaged", place.display()))?;
-    Ok(Checked {
-        folder,
-        text: format!(
-            "{} entries in {} files, root {} recomputed",
-            report.tree_size,
-            report.files,
-            hex::encode(report.root_hash)
-        ),
-    })
+    let keys = keys(&place.with_file_name("keys"))?;
+    let report = sequencer::fsck(place, &keys, &mut looking)
+        .with_context(|| format!("{} is damaged", place.display()))?;
+    let mut text = format!(
+        "{} entries in {} files, root {} recomputed",
+        report.tree_size,
+        report.files,
+        hex::encode(report.root_hash)
+    );
+    text.push_str(match report.signed_by {
+        Some(_) => ", signatures verified",
+        None => ", signatures not verified: its key is not beside it",
+    });
+    if let Some(check) = looking.index {
+        let rows = check.finish(report.tree_size).with_context(|| {
+            let index = index.display();
+            format!(
+                "the search index {index} is damaged; remove it, it is rebuilt at the next start"
+            )
+        })?;
+        text.push_str(&format!(", {rows} rows of its search index compared"));
+    }
+    Ok(Checked { folder, text })
+}
+
+/// Public halves of the keys in a service's `keys/`; none when it is not there.
+fn keys(dir: &Path) -> anyhow::Result<Vec<PublicKey>> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Ok(Vec::new());
+    };
+    let mut keys = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension() == Some("pem".as_ref()) {
+            let read = std::fs::read_to_string(&path)
+                .map_err(anyhow::Error::from)
+                .and_then(|pem| Ok(SigningKey::from_pem(&pem, None)?));
+            let key = read.with_context(|| format!("{} is damaged", path.display()))?;
+            keys.push(key.public_key().clone());
+        }
+    }
+    Ok(keys)
 }
 
 fn registry(

@@ -5,7 +5,7 @@ pub(crate) mod faulty;
 
 use std::{ops::Range, path::Path, sync::Arc};
 
-use crypto::{KeyKind, SigningKey};
+use crypto::{KeyKind, PublicKey, SigningKey};
 use note::{Checkpoint, Scheme, SignedNote, Signer};
 use runtime::Clock;
 use sequencer::{CheckpointSigner, Entry, Fatal, Log, LogConfig, NoteSigner};
@@ -35,6 +35,11 @@ impl World {
 
     pub(crate) fn dir(&self) -> &Path {
         self.temp.path()
+    }
+
+    /// The only key that signs this log.
+    pub(crate) fn keys(&self) -> [PublicKey; 1] {
+        [signer(ORIGIN, &self.key).verifier().public_key().clone()]
     }
 
     pub(crate) fn signer(&self) -> Arc<dyn CheckpointSigner> {
