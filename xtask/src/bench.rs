@@ -9,8 +9,9 @@ mod load;
 mod log;
 mod process;
 mod registry;
+mod start;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -31,7 +32,7 @@ pub(crate) fn run(root: &Path, what: &[String], entries: usize) -> anyhow::Resul
     for name in what {
         println!("== {name}");
         match name.as_str() {
-            "start" => start(root)?,
+            "start" => start::run(root)?,
             "sign" => sign(root)?,
             "log" => reactor.block_on(log::run(root, entries))?,
             "ca" => reactor.block_on(ca::run(root))?,
@@ -42,25 +43,6 @@ pub(crate) fn run(root: &Path, what: &[String], entries: usize) -> anyhow::Resul
             }
         }
     }
-    Ok(())
-}
-
-/// From the start of the process to everything ready: with nothing on disk, and with keys present.
-fn start(root: &Path) -> anyhow::Result<()> {
-    let work = Work::new("start")?;
-    let first = Lab::start(root, &work, &[])?;
-    row("first start to ready", first.millis, 500.0, "ms");
-    drop(first);
-    let mut again: Vec<f64> = Vec::new();
-    let mut resident = 0.0;
-    for _ in 0..5 {
-        let lab = Lab::start(root, &work, &[])?;
-        again.push(lab.millis);
-        std::thread::sleep(Duration::from_millis(500));
-        resident = lab.process.resident_mebibytes()?;
-    }
-    row("start with keys to ready", median(&mut again), 100.0, "ms");
-    row("resident when idle", resident, 64.0, "MiB");
     Ok(())
 }
 

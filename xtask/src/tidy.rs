@@ -122,6 +122,7 @@ fn is_declared(path: &Path) -> bool {
 
 fn readmes(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
     let top = fs::read_to_string(root.join("README.md")).unwrap_or_default();
+    let differences = fs::read_to_string(root.join("docs/differences.md")).unwrap_or_default();
     for service in services(root)? {
         let folder = if service == "admission" {
             root.join("admission")
@@ -133,6 +134,11 @@ fn readmes(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
             if !text.contains(heading) {
                 problems.push(format!("{service}: README.md has no section {heading}"));
             }
+        }
+        if !differences.contains(&format!("{service}/README.md#divergences")) {
+            problems.push(format!(
+                "docs/differences.md does not lead to the divergences of {service}"
+            ));
         }
         if !top.contains(&format!("`{service}`")) {
             problems.push(format!("README.md does not list the service `{service}`"));
@@ -197,9 +203,18 @@ fn adrs(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
 /// All Rust files of the repository.
 fn sources(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["admission", "cli", "libs", "services", "tests", "xtask"]
-        .map(|f| root.join(f))
-        .into();
+    let mut folders: Vec<PathBuf> = [
+        "admission",
+        "cli",
+        "labs",
+        "libs",
+        "services",
+        "testing",
+        "tests",
+        "xtask",
+    ]
+    .map(|f| root.join(f))
+    .into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();

@@ -31,8 +31,7 @@ pub(crate) async fn run(root: &Path) -> anyhow::Result<()> {
     let lab = Lab::start(root, &work, &[])?;
     let issuer = lab.url("oidc", "http")?;
     let token = identity_token(&client, &issuer).await?;
-    let shots = certificates(&lab.url("fulcio", "http")?, &token)?;
-    let with_ct = fire(&client, CONNECTIONS, shots).await?;
+    let with_ct = measure(&client, &lab.url("fulcio", "http")?, &token).await?;
     println!(
         "{}",
         with_ct.line("certificates, durable CT append and SCT")
@@ -43,25 +42,44 @@ pub(crate) async fn run(root: &Path) -> anyhow::Result<()> {
         2500.0,
     );
     let stamps = timestamps(&format!("{}/api/v1/timestamp", lab.url("tsa", "http")?));
-    let ours = fire(&client, CONNECTIONS, stamps).await?;
-    println!("{}", ours.line("timestamps"));
-    peer_fulcio(&issuer, &token, &with_ct).await?;
-    peer_tsa(&ours).await?;
+    let stamped = fire(&client, CONNECTIONS, stamps).await?;
+    println!("{}", stamped.line("timestamps"));
+    peer_tsa(&stamped).await?;
     drop(lab);
 
     let work = Work::new("ca-without-ct")?;
-    let lab = Lab::start(root, &work, &["fulcio.ct-log-url=\"\""])?;
+    let lab = Lab::start(root, &work, &["fulcio.ct_log_url=\"\""])?;
     let issuer = lab.url("oidc", "http")?;
     let token = identity_token(&client, &issuer).await?;
-    let shots = certificates(&lab.url("fulcio", "http")?, &token)?;
-    let without = fire(&client, CONNECTIONS, shots).await?;
+    let without = measure(&client, &lab.url("fulcio", "http")?, &token).await?;
     println!("{}", without.line("certificates, without CT"));
     rate(
         "without CT: certificates per second",
         without.per_second,
         4000.0,
     );
-    Ok(())
+    let Some(program) = peer("fulcio") else {
+        return Ok(());
+    };
+    let port = free_port()?;
+    let theirs = peer_fulcio(&program, port, &issuer, &token, "").await?;
+    compare("fulcio, without CT", &theirs, &without);
+    drop(lab);
+    peer_fulcio_with_ct(root, &program, &with_ct).await
+}
+
+/// Certificates from the Fulcio at `base`.
+async fn measure(client: &Client, base: &str, token: &str) -> anyhow::Result<Figures> {
+    fire(client, CONNECTIONS, certificates(base, token)?).await
+}
+
+fn compare(name: &str, theirs: &Figures, ours: &Figures) {
+    println!("{}", theirs.line(name));
+    println!(
+        "{:<44} {:>9.2}x",
+        format!("ours to {name}"),
+        ours.per_second / theirs.per_second
+    );
 }
 
 /// An email token that outlives the measurement.
@@ -107,42 +125,46 @@ fn timestamps(url: &str) -> Vec<Shot> {
         .collect()
 }
 
-/// Fulcio with an ephemeral CA and no CT log, trusting our issuer, if it is on the PATH.
-async fn peer_fulcio(issuer: &str, token: &str, ours: &Figures) -> anyhow::Result<()> {
-    let Some(program) = peer("fulcio") else {
-        return Ok(());
-    };
+/// Fulcio with an ephemeral CA, trusting our issuer, and with the CT log of that URL unless it is empty.
+async fn peer_fulcio(
+    program: &Path,
+    port: u16,
+    issuer: &str,
+    token: &str,
+    ct_log: &str,
+) -> anyhow::Result<Figures> {
     let work = Work::new("fulcio")?;
     let config = work.0.join("config.json");
     let settings = json!({
         "OIDCIssuers": { issuer: { "IssuerURL": issuer, "ClientID": "sigstore", "Type": "email" } },
     });
     runtime::files::replace(&config, settings.to_string().as_bytes())?;
-    let (http, grpc, metrics) = (free_port()?, free_port()?, free_port()?);
+    let (grpc, metrics) = (free_port()?.to_string(), free_port()?.to_string());
     let _server = Running::start(
         Command::new(program)
-            .args(["serve", "--ca", "ephemeralca", "--ct-log-url", ""])
-            .args(["--host", "127.0.0.1", "--grpc-host", "127.0.0.1"])
-            .args([
-                "--port",
-                &http.to_string(),
-                "--grpc-port",
-                &grpc.to_string(),
-            ])
-            .args(["--metrics-port", &metrics.to_string()])
-            .arg("--config-path")
+            .args(["serve", "--ca", "ephemeralca", "--ct-log-url", ct_log])
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--grpc-host", "127.0.0.1", "--grpc-port", &grpc])
+            .args(["--metrics-port", &metrics, "--config-path"])
             .arg(&config),
     )?;
     let client = client()?;
-    let base = format!("http://127.0.0.1:{http}");
+    let base = format!("http://127.0.0.1:{port}");
     answers(&client, &format!("{base}/healthz")).await?;
-    let figures = fire(&client, CONNECTIONS, certificates(&base, token)?).await?;
-    println!("{}", figures.line("fulcio, without CT"));
-    println!(
-        "{:<44} {:>9.2}x",
-        "ours with durable CT to fulcio without CT",
-        ours.per_second / figures.per_second
-    );
+    measure(&client, &base, token).await
+}
+
+/// The same with a CT log: ours, which asks that Fulcio for its root.
+async fn peer_fulcio_with_ct(root: &Path, program: &Path, ours: &Figures) -> anyhow::Result<()> {
+    let port = free_port()?;
+    let work = Work::new("ca-peer-ct")?;
+    let trust = format!("ctlog.fulcio_url=\"http://127.0.0.1:{port}\"");
+    let lab = Lab::start(root, &work, &[&trust])?;
+    let issuer = lab.url("oidc", "http")?;
+    let token = identity_token(&client()?, &issuer).await?;
+    let log = lab.url("ctlog", "http")?;
+    let theirs = peer_fulcio(program, port, &issuer, &token, &log).await?;
+    compare("fulcio, with our CT log", &theirs, ours);
     Ok(())
 }
 
@@ -162,11 +184,6 @@ async fn peer_tsa(ours: &Figures) -> anyhow::Result<()> {
     answers(&client, &format!("{base}/ping")).await?;
     let shots = timestamps(&format!("{base}/api/v1/timestamp"));
     let figures = fire(&client, CONNECTIONS, shots).await?;
-    println!("{}", figures.line("timestamp-server"));
-    println!(
-        "{:<44} {:>9.2}x",
-        "ours to timestamp-server",
-        ours.per_second / figures.per_second
-    );
+    compare("timestamp-server", &figures, ours);
     Ok(())
 }

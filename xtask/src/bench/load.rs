@@ -1,6 +1,7 @@
 //! A load generator: so many requests from so many connections, their rate and latencies.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, header::HeaderMap};
 
 /// One request, made beforehand.
 #[derive(Clone, Debug)]
@@ -46,11 +47,41 @@ impl Shot {
         }
     }
 
+    /// Sends it and reads the whole answer.
+    ///
+    /// # Errors
+    /// Another status than it wants.
+    pub(crate) async fn send(&self, client: &Client) -> anyhow::Result<Answer> {
+        let mut request = client
+            .request(self.method.clone(), &self.url)
+            .body(self.body.clone());
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let answer = request.send().await.with_context(|| self.url.clone())?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await?;
+        anyhow::ensure!(
+            status == self.status,
+            "{} answered {status}: {}",
+            self.url,
+            String::from_utf8_lossy(&body[..body.len().min(200)])
+        );
+        Ok(Answer { headers, body })
+    }
+
     /// With another header.
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// What came of a load.
@@ -80,15 +111,50 @@ pub(crate) async fn fire(
     connections: usize,
     shots: Vec<Shot>,
 ) -> anyhow::Result<Figures> {
-    let shots = Arc::new(shots);
+    let count = shots.len();
+    let (client, shots) = (client.clone(), Arc::new(shots));
+    drive(connections, count, move |number| {
+        let (client, shots) = (client.clone(), shots.clone());
+        async move { shots[number].send(&client).await.map(drop) }
+    })
+    .await
+}
+
+/// Does `act` `count` times, numbered from 0, at most `connections` at once: each worker its next when
+/// its last is done.
+///
+/// # Errors
+/// The first of `act`.
+pub(crate) async fn drive<F>(
+    connections: usize,
+    count: usize,
+    act: impl Fn(usize) -> F + Clone + Send + 'static,
+) -> anyhow::Result<Figures>
+where
+    F: Future<Output = anyhow::Result<()>> + Send,
+{
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
-    let shooters: Vec<_> = (0..connections)
-        .map(|_| tokio::spawn(shooter(client.clone(), shots.clone(), next.clone())))
+    let workers: Vec<_> = (0..connections)
+        .map(|_| {
+            let (act, next) = (act.clone(), next.clone());
+            tokio::spawn(async move {
+                let mut millis = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return anyhow::Ok(millis);
+                    }
+                    let started = Instant::now();
+                    act(number).await?;
+                    millis.push(started.elapsed().as_secs_f64() * 1000.0);
+                }
+            })
+        })
         .collect();
-    let mut millis = Vec::with_capacity(shots.len());
-    for shooter in shooters {
-        millis.extend(shooter.await??);
+    let mut millis = Vec::with_capacity(count);
+    for worker in workers {
+        millis.extend(worker.await??);
     }
     let elapsed = started.elapsed().as_secs_f64();
     millis.sort_by(f64::total_cmp);
@@ -100,34 +166,6 @@ pub(crate) async fn fire(
         p50_ms: at(50),
         p99_ms: at(99),
     })
-}
-
-async fn shooter(
-    client: Client,
-    shots: Arc<Vec<Shot>>,
-    next: Arc<AtomicUsize>,
-) -> anyhow::Result<Vec<f64>> {
-    let mut millis = Vec::new();
-    while let Some(shot) = shots.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let started = Instant::now();
-        let mut request = client
-            .request(shot.method.clone(), &shot.url)
-            .body(shot.body.clone());
-        for (name, value) in &shot.headers {
-            request = request.header(*name, value);
-        }
-        let answer = request.send().await.with_context(|| shot.url.clone())?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await?;
-        anyhow::ensure!(
-            status == shot.status,
-            "{} answered {status}: {}",
-            shot.url,
-            String::from_utf8_lossy(&body[..body.len().min(200)])
-        );
-        millis.push(started.elapsed().as_secs_f64() * 1000.0);
-    }
-    Ok(millis)
 }
 
 /// A client for loads: as many connections as are asked for, a minute for an answer.

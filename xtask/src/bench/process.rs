@@ -69,10 +69,19 @@ impl Running {
 
     /// Resident memory in MiB.
     pub(crate) fn resident_mebibytes(&self) -> anyhow::Result<f64> {
+        self.mebibytes("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    pub(crate) fn peak_mebibytes(&self) -> anyhow::Result<f64> {
+        self.mebibytes("VmHWM:")
+    }
+
+    fn mebibytes(&self, name: &str) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kibibytes: f64 = line
-            .context("no VmRSS")?
+            .with_context(|| format!("no {name}"))?
             .trim()
             .trim_end_matches(" kB")
             .trim()
