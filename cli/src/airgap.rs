@@ -3,28 +3,25 @@
 use std::{path::Path, sync::Arc};
 
 use ::airgap::{
-    Endpoints, ExportOptions, ImportOptions, ImportReport, OnProgress, Phase, Progress, export,
-    import,
+    Endpoints, ExportOptions, ExportReport, ImportOptions, ImportReport, ImportedImage, OnProgress,
+    Phase, Progress, export, import,
 };
 use anyhow::Context as _;
 use oci::ImageReference;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    arguments,
-    client::Lab,
+    arguments::{self, Common},
+    client::{self, Lab},
     output,
     progress::{Bar, Unit},
 };
 
-pub(crate) async fn run_export(admin: &str, options: &arguments::Export) -> anyhow::Result<()> {
+pub(crate) async fn run_export(common: &Common, options: &arguments::Export) -> anyhow::Result<()> {
     let images = options
         .images
         .iter()
-        .map(|text| {
-            text.parse()
-                .with_context(|| format!("{text} is not an image"))
-        })
+        .map(|text| arguments::image(text))
         .collect::<anyhow::Result<Vec<ImageReference>>>()?;
     let mut carried = ExportOptions {
         referrers: !options.no_signatures,
@@ -32,14 +29,14 @@ pub(crate) async fn run_export(admin: &str, options: &arguments::Export) -> anyh
         ..ExportOptions::default()
     };
     if !options.no_trust {
-        let lab = Lab::find(admin)
+        let lab = Lab::open(common)
             .await
             .context("cannot take the trusted root along; leave it out with --no-trust")?;
         carried.trusted_root = Some(lab.target("trusted_root.json").await?);
         carried.signing_config = Some(lab.target("signing_config.v0.2.json").await?);
     }
     let bar = Bar::new();
-    let endpoints = Endpoints::new(runtime::http::client(None)?);
+    let endpoints = Endpoints::new(client::http(common)?);
     let report = export(
         &endpoints,
         &images,
@@ -50,6 +47,10 @@ pub(crate) async fn run_export(admin: &str, options: &arguments::Export) -> anyh
     .await;
     bar.finish();
     let report = report?;
+    if common.json {
+        output::object(true, exported(&options.output, &report));
+        return Ok(());
+    }
     for image in &report.images {
         output::line(format!(
             "{} {}: {} signatures, {} attestations",
@@ -69,10 +70,10 @@ pub(crate) async fn run_export(admin: &str, options: &arguments::Export) -> anyh
     Ok(())
 }
 
-pub(crate) async fn run_import(admin: &str, options: &arguments::Import) -> anyhow::Result<()> {
+pub(crate) async fn run_import(common: &Common, options: &arguments::Import) -> anyhow::Result<()> {
     let registry = match &options.registry {
         Some(registry) => registry.clone(),
-        None => Lab::find(admin).await?.registry_name()?,
+        None => Lab::open(common).await?.registry_name()?,
     };
     let mut wanted = ImportOptions::default();
     if let Some(repository) = &options.repository {
@@ -84,7 +85,7 @@ pub(crate) async fn run_import(admin: &str, options: &arguments::Import) -> anyh
         wanted.tag = Some(tag.parse().with_context(|| format!("{tag} is not a tag"))?);
     }
     let bar = Bar::new();
-    let endpoints = Endpoints::new(runtime::http::client(None)?);
+    let endpoints = Endpoints::new(client::http(common)?);
     let report = import(
         &options.archive,
         &endpoints,
@@ -98,7 +99,11 @@ pub(crate) async fn run_import(admin: &str, options: &arguments::Import) -> anyh
     if let Some(dir) = &options.trust_dir {
         write_trust(&report, dir)?;
     }
-    show(&registry, &report, options.json);
+    if common.json {
+        output::object(true, imported(&registry, &report));
+    } else {
+        show(&registry, &report);
+    }
     Ok(())
 }
 
@@ -118,25 +123,52 @@ fn write_trust(report: &ImportReport, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(registry: &str, report: &ImportReport, as_json: bool) {
+fn exported(path: &Path, report: &ExportReport) -> Value {
+    let images = report.images.iter().map(|image| {
+        json!({
+            "image": image.reference.to_string(), "digest": image.digest.to_string(),
+            "signatures": image.signatures, "attestations": image.attestations,
+        })
+    });
+    json!({
+        "file": path.display().to_string(), "images": images.collect::<Vec<_>>(),
+        "manifests": report.manifests, "blobs": report.blobs, "bytes": report.bytes,
+        "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn imported(registry: &str, report: &ImportReport) -> Value {
+    let images = report.images.iter().map(|image| {
+        json!({
+            "image": name(registry, image), "digest": image.digest.to_string(),
+            "signatures": image.signatures, "attestations": image.attestations,
+        })
+    });
+    let nameless = report.nameless.iter().map(|one| one.digest.to_string());
+    json!({
+        "registry": registry, "images": images.collect::<Vec<_>>(),
+        "nameless": nameless.collect::<Vec<_>>(),
+        "blobs_pushed": report.blobs_pushed, "blobs_present": report.blobs_present,
+        "manifests_pushed": report.manifests_pushed, "manifests_present": report.manifests_present,
+        "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// `registry/repository:tag`.
+fn name(registry: &str, image: &ImportedImage) -> String {
+    let tag = image.tag.as_ref().map(|tag| format!(":{tag}"));
+    format!("{registry}/{}{}", image.repository, tag.unwrap_or_default())
+}
+
+fn show(registry: &str, report: &ImportReport) {
     for image in &report.images {
-        let tag = image
-            .tag
-            .as_ref()
-            .map(|tag| format!(":{tag}"))
-            .unwrap_or_default();
-        let name = format!("{registry}/{}{tag}", image.repository);
-        if as_json {
-            output::line(json!({
-                "image": name, "digest": image.digest.to_string(),
-                "signatures": image.signatures, "attestations": image.attestations,
-            }));
-        } else {
-            output::line(format!(
-                "{name} {}: {} signatures, {} attestations",
-                image.digest, image.signatures, image.attestations
-            ));
-        }
+        output::line(format!(
+            "{} {}: {} signatures, {} attestations",
+            name(registry, image),
+            image.digest,
+            image.signatures,
+            image.attestations
+        ));
     }
     for nameless in &report.nameless {
         output::denial(format!(
@@ -147,15 +179,13 @@ fn show(registry: &str, report: &ImportReport, as_json: bool) {
     for warning in &report.warnings {
         output::denial(format!("warning: {warning}"));
     }
-    if !as_json {
-        output::line(format!(
-            "{} blobs pushed, {} were there; {} manifests pushed, {} were there",
-            report.blobs_pushed,
-            report.blobs_present,
-            report.manifests_pushed,
-            report.manifests_present
-        ));
-    }
+    output::line(format!(
+        "{} blobs pushed, {} were there; {} manifests pushed, {} were there",
+        report.blobs_pushed,
+        report.blobs_present,
+        report.manifests_pushed,
+        report.manifests_present
+    ));
 }
 
 fn on_progress(bar: &Bar) -> OnProgress {

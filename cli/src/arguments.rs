@@ -3,16 +3,29 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use oci::ImageReference;
 
-/// A whole Sigstore for sealed places: OIDC, Fulcio, CT, Rekor, timestamps, TUF, registry, admission.
-///
-/// For testing only: nothing it signs is trusted outside the lab.
+use crate::{certificates, door, images::Images, output::Advise as _};
+
+/// A whole Sigstore for sealed places: OIDC, Fulcio, CT, Rekor, timestamps, TUF, registry, admission
 #[derive(Debug, Parser)]
-#[command(name = "siglab", version, max_term_width = 100)]
+#[command(
+    name = "siglab",
+    version,
+    max_term_width = 100,
+    after_help = "For testing only: nothing it signs is trusted outside the lab."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Common {
     /// Admin door of the lab to speak to
     #[arg(
         long,
@@ -23,6 +36,18 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) lab: String,
+    /// PEM file of authorities to trust for TLS
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SIGLAB_CA",
+        hide_env_values = true
+    )]
+    pub(crate) ca: Option<PathBuf>,
+    /// One JSON object on one line instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,22 +57,32 @@ pub(crate) enum Command {
     /// Show a keyless signature from end to end in a lab that goes away again
     Demo(Demo),
     /// Show what runs: URLs, health, numbers
-    Status(Status),
+    Status,
     /// Print shell exports for cosign, sigstore-python and scripts
     Env(Env),
     /// Print an identity token for anybody
     Token(Token),
     /// Sign an image without a key
     Sign(Sign),
-    /// Check an image's signatures offline, step by step
+    /// Attach a signed statement to an image
+    Attest(Attest),
+    /// Check an image's signatures, step by step
     Verify(Verify),
-    /// Ask the admission webhook what it thinks of a manifest
+    /// Ask the admission webhook, as kubectl apply would
     Admit(Admit),
+    /// Show why a manifest is admitted or denied, by any policies
+    Explain(Explain),
+    /// Work on policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Write the files that clients need to trust the lab
     Trust(Trust),
     /// Print the objects that install a part of the lab in Kubernetes
     #[command(subcommand)]
     Manifests(ManifestsCommand),
+    /// Exercises that grade themselves
+    #[command(subcommand)]
+    Lab(crate::lab::LabCommand),
     /// Look into the transparency log
     Log(Log),
     /// Write images with their signatures and the trust into one file
@@ -58,6 +93,15 @@ pub(crate) enum Command {
     Registry(Registry),
     /// Check everything below a lab's directory
     Fsck(Fsck),
+    /// Handle the lab's programs as container images
+    #[command(subcommand)]
+    Images(Images),
+    /// Serve the admin doors of separate services as one (for containers)
+    #[command(hide = true)]
+    Door(door::Options),
+    /// Make TLS certificates for separate services (for containers)
+    #[command(hide = true)]
+    Certificates(certificates::Options),
     /// Succeed if everything is ready (for containers)
     #[command(hide = true)]
     Health(Health),
@@ -75,6 +119,17 @@ pub(crate) enum Command {
     /// Time many keyless signatures
     #[command(hide = true)]
     BenchSign(BenchSign),
+}
+
+/// An image as it was typed.
+///
+/// # Errors
+/// When it is no image reference.
+pub(crate) fn image(text: &str) -> anyhow::Result<ImageReference> {
+    text.parse().advise(
+        format!("{text} is not an image"),
+        "siglab status    (shows the registry: HOST:PORT/NAME:TAG)",
+    )
 }
 
 #[derive(Args, Debug)]
@@ -117,13 +172,6 @@ pub(crate) struct Demo {
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct Status {
-    /// As JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// How exports are written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Format {
@@ -145,6 +193,9 @@ pub(crate) struct Env {
     /// Where the files that the variables name are written [default: under the user's cache]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// Wait until everything is ready, so long at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait: u64,
 }
 
 #[derive(Args, Debug)]
@@ -185,14 +236,42 @@ pub(crate) struct Sign {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Attest {
+    /// Image, by tag or digest
+    pub(crate) image: String,
+    /// What is stated: JSON, or any text for the type custom; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predicate: PathBuf,
+    /// Kind of statement: slsaprovenance, slsaprovenance1, spdxjson, cyclonedx, vuln, openvex, link,
+    /// custom, or a URL
+    #[arg(long = "type", value_name = "TYPE", default_value = "custom")]
+    pub(crate) kind: String,
+    /// Identity token [default: one for the preset and claims below]
+    #[arg(long, env = "SIGSTORE_ID_TOKEN", hide_env_values = true)]
+    pub(crate) identity_token: Option<String>,
+    /// Shape of the token that is made when none is given
+    #[arg(long, value_name = "NAME", default_value = "github-actions")]
+    pub(crate) preset: String,
+    /// Claims of the token that is made when none is given
+    #[arg(value_name = "CLAIM=VALUE")]
+    pub(crate) claims: Vec<String>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Verify {
     /// Image, by tag or digest
     pub(crate) image: String,
+    /// Ask these policies: a file of ClusterImagePolicy objects
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "certificate_identity", "certificate_identity_regexp", "certificate_oidc_issuer",
+        "certificate_oidc_issuer_regexp", "trusted_root",
+    ])]
+    pub(crate) policy: Option<PathBuf>,
     /// Who must have signed: email address or URI
     #[arg(
         long,
         value_name = "SUBJECT",
-        required_unless_present = "certificate_identity_regexp"
+        required_unless_present_any = ["certificate_identity_regexp", "policy"]
     )]
     pub(crate) certificate_identity: Option<String>,
     /// Go regular expression for the signer
@@ -202,7 +281,7 @@ pub(crate) struct Verify {
     #[arg(
         long,
         value_name = "URL",
-        required_unless_present = "certificate_oidc_issuer_regexp"
+        required_unless_present_any = ["certificate_oidc_issuer_regexp", "policy"]
     )]
     pub(crate) certificate_oidc_issuer: Option<String>,
     /// Go regular expression for the issuer
@@ -211,9 +290,6 @@ pub(crate) struct Verify {
     /// Trust this file instead of the lab's TUF repository
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_root: Option<PathBuf>,
-    /// As JSON lines
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -221,9 +297,26 @@ pub(crate) struct Admit {
     /// Manifest: YAML or JSON, several documents allowed; - for standard input
     #[arg(short, long, value_name = "FILE")]
     pub(crate) filename: PathBuf,
-    /// As JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Manifest: YAML or JSON, several documents allowed; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: PathBuf,
+    /// Ask these policies instead of those in force: a file of ClusterImagePolicy objects
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what is refused in policies, and what does not mean what it seems to
+    Lint {
+        /// Files of ClusterImagePolicy and TrustRoot objects; - for standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -236,6 +329,18 @@ pub(crate) struct Trust {
 pub(crate) struct Log {
     #[command(subcommand)]
     pub(crate) command: LogCommand,
+    /// Which log [default: v2; both for tail]
+    #[arg(long, global = true, value_enum, value_name = "LOG")]
+    pub(crate) log: Option<LogVersion>,
+}
+
+/// One of the two logs, by the version of its API.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogVersion {
+    /// With promises, search and integrated times
+    V1,
+    /// Of tiles
+    V2,
 }
 
 #[derive(Debug, Subcommand)]
@@ -290,9 +395,6 @@ pub(crate) struct Import {
     /// Write the archive's trusted root and signing config here
     #[arg(long, value_name = "DIR")]
     pub(crate) trust_dir: Option<PathBuf>,
-    /// As JSON lines
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -393,5 +495,26 @@ impl NoMatchPolicy {
             Self::Deny => "deny",
             Self::Warn => "warn",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_help_fits_one_screen() {
+        let asked = Arguments::command().try_get_matches_from(["siglab", "--help"]);
+        let help = asked.expect_err("help is shown").to_string();
+        let lines = help.lines().count();
+        assert!(lines <= 40, "{lines} lines:\n{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100));
+    }
+
+    #[test]
+    fn no_two_options_are_in_each_others_way() {
+        Arguments::command().debug_assert();
     }
 }

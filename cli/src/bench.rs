@@ -5,10 +5,14 @@ use std::time::Instant;
 use oci::ImageReference;
 use serde_json::json;
 
-use crate::{arguments, client::Lab, image, output, sign};
+use crate::{
+    arguments::{self, Common},
+    client::Lab,
+    image, output, sign,
+};
 
-pub(crate) async fn run(admin: &str, options: &arguments::BenchSign) -> anyhow::Result<()> {
-    let lab = Lab::find(admin).await?;
+pub(crate) async fn run(common: &Common, options: &arguments::BenchSign) -> anyhow::Result<()> {
+    let lab = Lab::open(common).await?;
     let parameters = crate::token::parameters("github-actions", &[])?;
     let mut millis = Vec::with_capacity(options.count);
     for number in 0..options.count {

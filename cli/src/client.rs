@@ -8,13 +8,17 @@ mod rekor;
 mod tsa;
 mod tuf;
 
+pub(crate) use admission::{Decision, Door, PolicyDecision};
 pub(crate) use fulcio::Issued;
 pub(crate) use registry::Pushed;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+
+use crate::{arguments::Common, output::Advise as _};
 
 /// Where a running lab is, learned from its admin door.
 #[derive(Clone, Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct Lab {
 }
 
 /// The admin door's `/status`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Status {
     pub(crate) services: Vec<ServiceStatus>,
     pub(crate) uptime_secs: i64,
@@ -34,7 +38,7 @@ pub(crate) struct Status {
 }
 
 /// One service's row.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ServiceStatus {
     pub(crate) name: String,
     pub(crate) urls: BTreeMap<String, String>,
@@ -44,25 +48,36 @@ pub(crate) struct ServiceStatus {
 }
 
 impl Lab {
+    /// Asks the admin door that was named on the command line.
+    ///
+    /// # Errors
+    /// When no lab answers there, or the authorities cannot be read.
+    pub(crate) async fn open(common: &Common) -> anyhow::Result<Self> {
+        Self::ask(&common.lab, http(common)?).await
+    }
+
     /// Asks the admin door at `admin`.
     ///
     /// # Errors
-    /// When no lab answers there; the text names the command that starts one.
+    /// When no lab answers there.
     pub(crate) async fn find(admin: &str) -> anyhow::Result<Self> {
+        Self::ask(admin, runtime::http::client(None)?).await
+    }
+
+    async fn ask(admin: &str, http: reqwest::Client) -> anyhow::Result<Self> {
         let admin = admin.trim_end_matches('/').to_owned();
-        let http = runtime::http::client(None)?;
-        let answer = http
-            .get(format!("{admin}/status"))
-            .send()
-            .await
-            .with_context(|| {
-                format!("no lab answers at {admin}\nstart one: siglab up\nor name it: --lab URL")
-            })?;
+        let answer = http.get(format!("{admin}/status")).send().await.advise(
+            format!("no lab answers at {admin}"),
+            "siglab up    (or name a lab that runs: --lab URL)",
+        )?;
+        let other = || format!("{admin}/status is not a lab's admin door");
+        let answer = answer
+            .error_for_status()
+            .advise(other(), "siglab status --lab URL")?;
         let status = answer
-            .error_for_status()?
             .json::<Status>()
             .await
-            .with_context(|| format!("{admin}/status is not a lab's admin door"))?;
+            .advise(other(), "siglab status --lab URL")?;
         Ok(Self {
             admin,
             status,
@@ -90,6 +105,32 @@ impl Lab {
         let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
         Ok(name.to_owned())
     }
+}
+
+/// A client that trusts the authorities that were named on the command line.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn http(common: &Common) -> anyhow::Result<reqwest::Client> {
+    let roots = common.ca.as_deref().map(authorities).transpose()?;
+    runtime::http::client(roots.as_deref())
+}
+
+/// The certificates of a PEM file.
+///
+/// # Errors
+/// When it cannot be read or has none.
+fn authorities(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let read = || format!("--ca: cannot read certificates from {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(read)?;
+    let blocks = crypto::from_pem_chain(&text).with_context(read)?;
+    let certificates: Vec<_> = blocks
+        .into_iter()
+        .filter(|(label, _)| label == "CERTIFICATE")
+        .map(|(_, der)| CertificateDer::from(der))
+        .collect();
+    anyhow::ensure!(!certificates.is_empty(), "{}: there are none", read());
+    Ok(certificates)
 }
 
 /// The body of an answer with a wanted status.

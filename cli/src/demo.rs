@@ -14,11 +14,13 @@ use tsp::TimestampToken;
 use verify::{Identity, Pattern};
 
 use crate::{
-    arguments,
+    arguments::{self, Common},
     client::{Lab, Pushed},
-    image, output, sign,
+    image, output,
+    output::Transcript,
+    sign,
     sign::Signed,
-    verify::{check, show},
+    verify::check,
 };
 
 const REPOSITORY: &str = "fleet-org/agent-router";
@@ -27,7 +29,7 @@ const OTHER_REPOSITORY: &str = "fleet-org/audit-collector";
 const OTHER_WORKFLOW: &str =
     "fleet-org/audit-collector/.github/workflows/release.yml@refs/heads/main";
 
-pub(crate) async fn run(options: &arguments::Demo) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(common: &Common, options: &arguments::Demo) -> anyhow::Result<ExitCode> {
     runtime::init_tracing("error", false);
     let temporary;
     let dir = match &options.data_dir {
@@ -48,42 +50,50 @@ pub(crate) async fn run(options: &arguments::Demo) -> anyhow::Result<ExitCode> {
     };
     let stack = Stack::start(Settings::load(&sources)?, Clock::system()).await?;
     let lab = Lab::find(&stack.admin_url()).await?;
-    output::heading(format!(
-        "LAB-{} is up after {} ms: a Sigstore of its own, without any network",
+    let told = Transcript::new(common.json);
+    let millis = started.elapsed().as_millis();
+    told.heading(format!(
+        "LAB-{} is up after {millis} ms: a Sigstore of its own, without any network",
         lab.status.instance,
-        started.elapsed().as_millis()
     ));
-    let outcome = chain(&lab, &policies).await;
+    let outcome = chain(&lab, &policies, &told).await;
     stack.stop().await;
     let good = outcome?;
-    if good {
-        output::heading("everything came out right; serve such a lab with: siglab up");
-        Ok(ExitCode::SUCCESS)
+    told.heading(if good {
+        "everything came out right; serve such a lab with: siglab up"
     } else {
-        output::heading("something came out wrong, see above");
-        Ok(ExitCode::FAILURE)
+        "something came out wrong, see above"
+    });
+    if common.json {
+        let instance = &lab.status.instance;
+        let steps = told.into_steps();
+        output::object(
+            good,
+            json!({ "instance": instance, "start_ms": millis as u64, "steps": steps }),
+        );
     }
+    Ok(output::code(good))
 }
 
-async fn chain(lab: &Lab, policies: &Path) -> anyhow::Result<bool> {
+async fn chain(lab: &Lab, policies: &Path, told: &Transcript) -> anyhow::Result<bool> {
     let registry = lab.registry_name()?;
     write_policy(lab, &registry, policies)?;
 
     let token = lab.token(&workflow_token(REPOSITORY, WORKFLOW)).await?;
-    output::step(1, "identity", format!("token for {WORKFLOW}"));
-    output::detail(
+    told.step(1, "identity", format!("token for {WORKFLOW}"));
+    told.detail(
         "issuer",
         format!("{}/github-actions", lab.url("oidc", "http")?),
     );
 
     let (router, pushed) = push(lab, &registry, REPOSITORY, "v1.2.0", "routed").await?;
-    output::step(2, "image", &pushed.name);
+    told.step(2, "image", &pushed.name);
 
     let signed = sign::image_by(lab, &router, &pushed.descriptor, &token).await?;
-    show_signed(&signed)?;
-    verify(lab, &signed, &pushed).await?;
+    show_signed(&signed, told)?;
+    verify(lab, &signed, &pushed, told).await?;
 
-    output::step(
+    told.step(
         8,
         "admission",
         "reviews of Pods under the policy fleet-org-must-be-signed",
@@ -95,9 +105,16 @@ async fn chain(lab: &Lab, policies: &Path) -> anyhow::Result<bool> {
         .await?;
     sign::image_by(lab, &other, &pushed_other.descriptor, &other_token).await?;
     policy_seen(lab, &unsigned).await?;
-    let mut good = review(lab, "signed by the workflow", &pushed, true).await?;
-    good &= review(lab, "not signed", &unsigned, false).await?;
-    good &= review(lab, "signed by another workflow", &pushed_other, false).await?;
+    let mut good = review(lab, "signed by the workflow", &pushed, true, told).await?;
+    good &= review(lab, "not signed", &unsigned, false, told).await?;
+    good &= review(
+        lab,
+        "signed by another workflow",
+        &pushed_other,
+        false,
+        told,
+    )
+    .await?;
     Ok(good)
 }
 
@@ -128,41 +145,46 @@ async fn push(
     Ok((image, pushed))
 }
 
-fn show_signed(signed: &Signed) -> anyhow::Result<()> {
+fn show_signed(signed: &Signed, told: &Transcript) -> anyhow::Result<()> {
     let certificate = &signed.issued.certificate;
-    output::step(3, "certificate", signed.identity()?);
+    told.step(3, "certificate", signed.identity()?);
     let (from, to) = (certificate.not_before(), certificate.not_after());
     let minutes = to.duration_since(from).as_mins();
-    output::detail("valid", format!("{minutes} minutes, {from} to {to}"));
+    told.detail("valid", format!("{minutes} minutes, {from} to {to}"));
     let sct = certificate
         .scts()?
         .into_iter()
         .next()
         .context("the certificate has no SCT")?;
     let logged = jiff::Timestamp::from_millisecond(i64::try_from(sct.timestamp_ms)?)?;
-    output::detail(
+    told.detail(
         "SCT",
         format!("log {}…, {}", hex::encode(&sct.log_id[..6]), logged),
     );
-    output::step(4, "timestamp", timestamp(&signed.bundle)?);
+    told.step(4, "timestamp", timestamp(&signed.bundle)?);
     let entry = signed.bundle.verification_material.tlog_entries.first();
     let entry = entry.context("the bundle has no log entry")?;
     let proof = entry
         .inclusion_proof
         .as_ref()
         .context("the entry has no inclusion proof")?;
-    output::step(
+    told.step(
         5,
         "log entry",
         format!("index {} in a tree of {}", entry.log_index, proof.tree_size),
     );
-    output::step(6, "referrer", &signed.referrer.descriptor.digest);
+    told.step(6, "referrer", &signed.referrer.descriptor.digest);
     Ok(())
 }
 
 /// Checks the bundle as any client would, with the trusted root from the TUF repository.
-async fn verify(lab: &Lab, signed: &Signed, pushed: &Pushed) -> anyhow::Result<()> {
-    output::step(
+async fn verify(
+    lab: &Lab,
+    signed: &Signed,
+    pushed: &Pushed,
+    told: &Transcript,
+) -> anyhow::Result<()> {
+    told.step(
         7,
         "verification",
         "offline, with the trusted root from the TUF repository",
@@ -173,7 +195,7 @@ async fn verify(lab: &Lab, signed: &Signed, pushed: &Pushed) -> anyhow::Result<(
     };
     let root = lab.trusted_root().await?;
     let (report, good) = check(&signed.bundle, &pushed.descriptor, &identity, &root)?;
-    show(&report);
+    told.report(&report);
     anyhow::ensure!(good, "the signature does not verify");
     Ok(())
 }
@@ -241,16 +263,22 @@ fn pod(image: &Pushed) -> serde_json::Value {
 }
 
 /// Sends a Pod with the image to the webhook and compares the answer with what it should be.
-async fn review(lab: &Lab, what: &str, image: &Pushed, wanted: bool) -> anyhow::Result<bool> {
+async fn review(
+    lab: &Lab,
+    what: &str,
+    image: &Pushed,
+    wanted: bool,
+    told: &Transcript,
+) -> anyhow::Result<bool> {
     let review = lab.review(&pod(image)).await?;
     let verdict = if review.allowed { "allowed" } else { "denied" };
     if review.allowed == wanted {
-        output::good(verdict, what);
+        told.outcome(true, verdict, what);
     } else {
-        output::bad("WRONG", format!("{what}: {verdict}"));
+        told.outcome(false, "WRONG", format!("{what}: {verdict}"));
     }
     for line in review.message().lines() {
-        output::detail("", line);
+        told.detail("", line);
     }
     Ok(review.allowed == wanted)
 }

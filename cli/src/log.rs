@@ -1,101 +1,160 @@
-//! `siglab log`: entries of the lab's Rekor logs.
+//! `siglab log`: entries of the lab's two Rekor logs, and the way from an entry to the signed root.
 
-use anyhow::{Context as _, bail};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::Value;
+mod entry;
+mod tiles;
 
-use crate::{arguments, arguments::LogCommand, client::Lab, client::expect, output};
+use anyhow::Context as _;
+use bundle::TransparencyLog;
+use note::{Checkpoint, Scheme, SignedNote, Verifier};
+use serde_json::{Value, json};
 
-pub(crate) async fn run(admin: &str, options: &arguments::Log) -> anyhow::Result<()> {
-    let lab = Lab::find(admin).await?;
+use crate::{
+    arguments::{self, Common, LogCommand, LogVersion},
+    client::Lab,
+    output,
+    output::{Advice, Advise as _},
+};
+use entry::{Entry, Proof};
+
+pub(crate) async fn run(common: &Common, options: &arguments::Log) -> anyhow::Result<()> {
+    let lab = Lab::open(common).await?;
+    let version = options.log.unwrap_or(LogVersion::V2);
     match &options.command {
-        LogCommand::Tail { count } => tail(&lab, *count).await,
+        LogCommand::Tail { count } => tail(&lab, common, options.log, *count).await,
         LogCommand::Get { index } => {
-            output::line(serde_json::to_string_pretty(&entry(&lab, *index).await?)?);
+            let entry = find(&lab, version, *index).await?;
+            if common.json {
+                output::object(true, entry.fields());
+            } else {
+                output::line(serde_json::to_string_pretty(&entry.fields())?);
+            }
             Ok(())
         }
-        LogCommand::Prove { index } => prove(&lab, *index).await,
+        LogCommand::Prove { index } => prove(&lab, common, version, *index).await,
     }
 }
 
-/// The newest entries of the v1 log, one line each.
-async fn tail(lab: &Lab, count: u64) -> anyhow::Result<()> {
-    let url = format!("{}/api/v1/log", lab.url("rekor", "v1")?);
-    let answer = expect("the log", lab.http.get(url).send().await, &[200]).await?;
-    let info: Value = answer.json().await?;
-    let size = info["treeSize"]
-        .as_u64()
-        .context("the log says no tree size")?;
-    for index in size.saturating_sub(count)..size {
-        let entry = entry(lab, index).await?;
-        let body = body(&entry)?;
-        let kind = body["kind"].as_str().unwrap_or_default();
-        let version = body["apiVersion"].as_str().unwrap_or_default();
-        let time = jiff::Timestamp::from_second(entry["integratedTime"].as_i64().unwrap_or(0))?;
-        output::line(format!("{index:>8}  {time}  {kind} {version}"));
+/// The newest entries, one line each, oldest first.
+async fn tail(
+    lab: &Lab,
+    common: &Common,
+    only: Option<LogVersion>,
+    count: u64,
+) -> anyhow::Result<()> {
+    let mut logs = Vec::new();
+    for version in [LogVersion::V1, LogVersion::V2] {
+        if only.is_some_and(|only| only != version) {
+            continue;
+        }
+        let size = match version {
+            LogVersion::V1 => entry::size(lab).await?,
+            LogVersion::V2 => tiles::checkpoint(lab).await?.1.tree_size,
+        };
+        let mut entries = Vec::new();
+        for index in size.saturating_sub(count)..size {
+            let entry = find(lab, version, index).await?;
+            if !common.json {
+                output::line(entry.line());
+            }
+            entries.push(entry.summary());
+        }
+        if !common.json {
+            output::line(format!("{size} entries in the {} log", name(version)));
+        }
+        logs.push(json!({ "log": name(version), "size": size, "entries": entries }));
     }
-    output::line(format!("{size} entries in the v1 log"));
+    if common.json {
+        output::object(true, json!({ "logs": logs }));
+    }
     Ok(())
 }
 
-/// Recomputes the root from an entry's proof and compares it with the checkpoint's.
-async fn prove(lab: &Lab, index: u64) -> anyhow::Result<()> {
-    let entry = entry(lab, index).await?;
-    let proof = &entry["verification"]["inclusionProof"];
-    let text = |name: &str| {
-        proof[name]
-            .as_str()
-            .map(str::to_owned)
-            .with_context(|| format!("the proof has no {name}"))
-    };
-    let body = STANDARD.decode(entry["body"].as_str().context("the entry has no body")?)?;
-    let hashes = proof["hashes"]
-        .as_array()
-        .context("the proof has no hashes")?
-        .iter()
-        .map(|hash| hex::decode(hash.as_str().unwrap_or_default()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let hashes = hashes
-        .iter()
-        .map(|hash| merkle::Hash::try_from(hash.as_slice()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let size = proof["treeSize"]
-        .as_u64()
-        .context("the proof has no treeSize")?;
-    let leaf_index = proof["logIndex"]
-        .as_u64()
-        .context("the proof has no logIndex")?;
-    let root = hex::decode(text("rootHash")?)?;
-    let root = merkle::Hash::try_from(root.as_slice())?;
-    merkle::verify_inclusion(leaf_index, size, &merkle::leaf_hash(&body), &hashes, &root)
+const fn name(version: LogVersion) -> &'static str {
+    match version {
+        LogVersion::V1 => "v1",
+        LogVersion::V2 => "v2",
+    }
+}
+
+async fn find(lab: &Lab, version: LogVersion, index: u64) -> anyhow::Result<Entry> {
+    match version {
+        LogVersion::V1 => entry::read(lab, index).await,
+        LogVersion::V2 => tiles::read(lab, index).await,
+    }
+}
+
+/// Recomputes the root from an entry's proof, and checks that the log signed it.
+async fn prove(lab: &Lab, common: &Common, version: LogVersion, index: u64) -> anyhow::Result<()> {
+    let entry = find(lab, version, index).await?;
+    let proof = &entry.proof;
+    let leaf = merkle::leaf_hash(&entry.body);
+    merkle::verify_inclusion(proof.index, proof.size, &leaf, &proof.hashes, &proof.root)
         .context("the inclusion proof does not lead to the root")?;
-    let checkpoint = text("checkpoint")?;
-    if checkpoint.lines().nth(2) != Some(STANDARD.encode(root).as_str()) {
-        bail!("the checkpoint has another root than the proof");
+    let signer = verify_checkpoint(lab, version, proof).await?;
+    if common.json {
+        output::object(
+            true,
+            json!({
+                "log": name(version), "index": index, "treeSize": proof.size,
+                "leafHash": hex::encode(leaf), "rootHash": hex::encode(proof.root),
+                "signedBy": signer,
+            }),
+        );
+        return Ok(());
     }
-    output::good(
-        "included",
-        format!("entry {index} is in the tree of {size}"),
-    );
-    output::detail("root", hex::encode(root));
-    output::line(checkpoint);
+    let text = format!("entry {index} is in the tree of {}", proof.size);
+    output::good("included", text);
+    output::detail("leaf", hex::encode(leaf));
+    for hash in &proof.hashes {
+        output::detail("with", hex::encode(hash));
+    }
+    output::detail("root", hex::encode(proof.root));
+    output::good("signed", format!("by {signer}"));
+    output::line(proof.checkpoint.trim_end());
     Ok(())
 }
 
-/// One entry of the v1 log by its index.
-async fn entry(lab: &Lab, index: u64) -> anyhow::Result<Value> {
-    let url = format!("{}/api/v1/log/entries", lab.url("rekor", "v1")?);
-    let request = lab.http.get(url).query(&[("logIndex", index)]);
-    let answer = expect("the log", request.send().await, &[200]).await?;
-    let entries: serde_json::Map<String, Value> = answer.json().await?;
-    let entry = entries
-        .into_iter()
-        .next()
-        .context("the log sent no entry")?;
-    Ok(entry.1)
+/// Who signed the checkpoint, which must be of the proof's tree, by a key of the trusted root.
+async fn verify_checkpoint(
+    lab: &Lab,
+    version: LogVersion,
+    proof: &Proof,
+) -> anyhow::Result<String> {
+    let note = SignedNote::parse(proof.checkpoint.as_bytes())?;
+    let checkpoint = Checkpoint::parse(&note.text)?;
+    if (checkpoint.tree_size, checkpoint.root_hash) != (proof.size, proof.root) {
+        let again = format!("siglab log prove {} --log {}", proof.index, name(version));
+        return Err(Advice::error(
+            "the checkpoint is of another tree than the proof",
+            again,
+        ));
+    }
+    let log = log_of(lab, version).await?;
+    let key = crypto::PublicKey::from_spki_der(&log.public_key.raw_bytes)?;
+    let signer = note.signatures.first().context("nobody signed")?;
+    let scheme = match version {
+        LogVersion::V1 => Scheme::Spki,
+        LogVersion::V2 => Scheme::Note,
+    };
+    let verifier = Verifier::new(&signer.name, scheme, key)?;
+    note.verify(&[&verifier])
+        .context("the checkpoint is not signed by the log's key")?;
+    Ok(signer.name.clone())
 }
 
-fn body(entry: &Value) -> anyhow::Result<Value> {
-    let body = STANDARD.decode(entry["body"].as_str().context("the entry has no body")?)?;
-    Ok(serde_json::from_slice(&body)?)
+/// The log as the trusted root has it.
+async fn log_of(lab: &Lab, version: LogVersion) -> anyhow::Result<TransparencyLog> {
+    let url = lab.url("rekor", name(version))?;
+    let root = lab.trusted_root().await?;
+    let mut logs = root.tlogs.into_iter();
+    logs.find(|log| log.base_url.trim_end_matches('/') == url)
+        .advise(
+            format!("the trusted root has no log {url}"),
+            "siglab trust DIR    (and look into trusted_root.json)",
+        )
+}
+
+/// The JSON of an entry's body.
+fn decoded(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
 }

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use stack::manifests::Installation;
 
 use crate::{
-    arguments::{AdmissionManifests, ManifestsCommand},
+    arguments::{AdmissionManifests, Common, ManifestsCommand},
     client::{Lab, expect},
     output,
 };
 
-pub(crate) async fn run(admin: &str, command: &ManifestsCommand) -> anyhow::Result<()> {
+pub(crate) async fn run(common: &Common, command: &ManifestsCommand) -> anyhow::Result<()> {
     let ManifestsCommand::Admission(options) = command;
-    let mut objects = installation(admin, options).await?.objects();
+    let mut objects = installation(common, options).await?.objects();
     if options.pods_only {
         objects.iter_mut().for_each(ask_about_pods_only);
     }
@@ -24,11 +24,18 @@ pub(crate) async fn run(admin: &str, command: &ManifestsCommand) -> anyhow::Resu
     }
     // Behind the namespace that it is in.
     objects.insert(1, settings(options));
-    output::raw(&yaml(&objects)?);
+    if common.json {
+        output::object(true, json!({ "objects": objects }));
+    } else {
+        output::raw(&yaml(&objects)?);
+    }
     Ok(())
 }
 
-async fn installation(admin: &str, options: &AdmissionManifests) -> anyhow::Result<Installation> {
+async fn installation(
+    common: &Common,
+    options: &AdmissionManifests,
+) -> anyhow::Result<Installation> {
     let authority_pem = match &options.ca_file {
         Some(path) => Some(certificate(path)?),
         None => None,
@@ -46,7 +53,7 @@ async fn installation(admin: &str, options: &AdmissionManifests) -> anyhow::Resu
     if installation.image.is_some() || complete {
         return Ok(installation);
     }
-    let lab = Lab::find(admin).await?;
+    let lab = Lab::open(common).await?;
     if installation.authority_pem.is_none() {
         let url = format!("{}/admission/ca.pem", lab.admin);
         let answer = expect("the admin door", lab.http.get(url).send().await, &[200]).await?;

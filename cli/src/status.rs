@@ -2,29 +2,14 @@
 
 use serde_json::json;
 
-use crate::{arguments, client::Lab, output};
+use crate::{arguments::Common, client::Lab, output};
 
-pub(crate) async fn run(admin: &str, options: &arguments::Status) -> anyhow::Result<()> {
-    let lab = Lab::find(admin).await?;
-    if options.json {
-        let services: Vec<_> = lab
-            .status
-            .services
-            .iter()
-            .map(|row| {
-                json!({
-                    "name": row.name, "urls": row.urls, "ready": row.ready,
-                    "reason": row.reason, "figures": row.figures,
-                })
-            })
-            .collect();
-        output::line(serde_json::to_string_pretty(&json!({
-            "instance": lab.status.instance,
-            "admin_url": lab.admin,
-            "uptime_secs": lab.status.uptime_secs,
-            "resident_bytes": lab.status.resident_bytes,
-            "services": services,
-        }))?);
+pub(crate) async fn run(common: &Common) -> anyhow::Result<()> {
+    let lab = Lab::open(common).await?;
+    if common.json {
+        let mut fields = json!(lab.status);
+        fields["admin_url"] = lab.admin.as_str().into();
+        output::object(true, fields);
         return Ok(());
     }
     output::heading(format!(

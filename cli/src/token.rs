@@ -1,11 +1,16 @@
 //! `siglab token`: an identity token for anybody.
 
 use anyhow::Context as _;
+use serde_json::json;
 
-use crate::{arguments, client::Lab, output};
+use crate::{
+    arguments::{self, Common},
+    client::Lab,
+    output,
+};
 
-pub(crate) async fn run(admin: &str, options: &arguments::Token) -> anyhow::Result<()> {
-    let lab = Lab::find(admin).await?;
+pub(crate) async fn run(common: &Common, options: &arguments::Token) -> anyhow::Result<()> {
+    let lab = Lab::open(common).await?;
     let mut parameters = parameters(&options.preset, &options.claims)?;
     let mut add = |name: &str, value: Option<String>| {
         parameters.extend(value.map(|value| (name.to_owned(), value)));
@@ -17,8 +22,13 @@ pub(crate) async fn run(admin: &str, options: &arguments::Token) -> anyhow::Resu
         "lifetime",
         options.lifetime.map(|seconds| seconds.to_string()),
     );
-    // Without a line's end: some clients put it into a header as it is.
-    output::raw(&lab.token(&parameters).await?);
+    let token = lab.token(&parameters).await?;
+    if common.json {
+        output::object(true, json!({ "token": token }));
+    } else {
+        // Without a line's end: some clients put it into a header as it is.
+        output::raw(&token);
+    }
     Ok(())
 }
 

@@ -3,12 +3,26 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde_json::json;
 
-use crate::{arguments, client::Lab, output};
+use crate::{
+    arguments::{self, Common},
+    client::Lab,
+    output,
+};
 
-pub(crate) async fn run(admin: &str, options: &arguments::Trust) -> anyhow::Result<()> {
-    let lab = Lab::find(admin).await?;
+pub(crate) async fn run(common: &Common, options: &arguments::Trust) -> anyhow::Result<()> {
+    let lab = Lab::open(common).await?;
     let names = write(&lab, &options.dir).await?;
+    if common.json {
+        let files: Vec<String> = names
+            .iter()
+            .map(|name| options.dir.join(name).display().to_string())
+            .collect();
+        let instance = &lab.status.instance;
+        output::object(true, json!({ "instance": instance, "files": files }));
+        return Ok(());
+    }
     output::heading(format!(
         "LAB TRUST ROOT of LAB-{}, for testing only",
         lab.status.instance

@@ -10,9 +10,13 @@ use runtime::{
 use serde_json::{Value, json};
 use stack::Stack;
 
-use crate::{arguments, client::Lab, output, trust};
+use crate::{
+    arguments::{self, Common},
+    client::Lab,
+    output, trust,
+};
 
-pub(crate) async fn run(options: arguments::Up) -> anyhow::Result<()> {
+pub(crate) async fn run(common: &Common, options: arguments::Up) -> anyhow::Result<()> {
     let started = Instant::now();
     let sources = Sources {
         config: options.config,
@@ -29,14 +33,20 @@ pub(crate) async fn run(options: arguments::Up) -> anyhow::Result<()> {
     let lab = Lab::find(&stack.admin_url()).await?;
     let trust_dir = data_dir.join("trust");
     let files = trust::write(&lab, &trust_dir).await?;
-    announce(&lab, &data_dir, started);
+    let ready = ready(&lab, &data_dir, &trust_dir, &files);
+    if common.json {
+        output::object(true, ready.clone());
+    } else {
+        announce(&lab, &data_dir, started);
+    }
     if let Some(path) = &options.ready_file {
-        let ready = serde_json::to_vec_pretty(&ready(&lab, &data_dir, &trust_dir, &files))?;
-        runtime::files::replace(path, &ready)
+        runtime::files::replace(path, &serde_json::to_vec_pretty(&ready)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     runtime::interrupted().await?;
-    output::line("stopping");
+    if !common.json {
+        output::line("stopping");
+    }
     stack.stop().await;
     Ok(())
 }

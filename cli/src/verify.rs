@@ -1,26 +1,31 @@
-//! `siglab verify`: the signatures of an image, checked offline, every step shown.
+//! `siglab verify`: the signatures of an image, checked here, every step shown.
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bundle::{Bundle, Content, TrustedRoot};
 use crypto::HashAlgorithm;
-use oci::{Algorithm, Descriptor, ImageReference};
-use serde_json::json;
+use oci::{Algorithm, Descriptor};
+use serde_json::{Value, json};
 use verify::{
-    Artifact, Identity, Outcome, Pattern, Report, Requirements, Signer, Statement, Trust,
+    Artifact, Identity, Pattern, Report, Requirements, SIGN_PREDICATE, Signer, Statement, Trust,
     verify_bundle,
 };
 
-use crate::{arguments, client::Lab, output};
+use crate::{
+    arguments::{self, Common},
+    client::Lab,
+    explain, output,
+    output::Advice,
+};
 
-pub(crate) async fn run(admin: &str, options: &arguments::Verify) -> anyhow::Result<ExitCode> {
-    let image: ImageReference = options
-        .image
-        .parse()
-        .with_context(|| format!("{} is not an image", options.image))?;
+pub(crate) async fn run(common: &Common, options: &arguments::Verify) -> anyhow::Result<ExitCode> {
+    if let Some(policy) = &options.policy {
+        return explain::image(common, &options.image, policy).await;
+    }
+    let image = arguments::image(&options.image)?;
     let identity = identity(options)?;
-    let lab = Lab::find(admin).await?;
+    let lab = Lab::open(common).await?;
     let root = match &options.trusted_root {
         Some(path) => {
             let bytes =
@@ -30,30 +35,61 @@ pub(crate) async fn run(admin: &str, options: &arguments::Verify) -> anyhow::Res
         None => lab.trusted_root().await?,
     };
     let subject = lab.resolve(&image).await?;
-    let mut verified = 0;
-    let bundles = lab.bundles(&image, &subject.digest).await?;
-    let found = bundles.len();
-    for bundle in &bundles {
-        let (report, good) = check(bundle, &subject, &identity, &root)?;
-        verified += usize::from(good);
-        if options.json {
-            output::line(json!({ "verified": good, "steps": report.steps }));
-        } else {
-            show(&report);
+    let mut found = Vec::new();
+    for bundle in lab.bundles(&image, &subject.digest).await? {
+        let kind = kind(&bundle);
+        let (report, good) = check(&bundle, &subject, &identity, &root)?;
+        if !common.json {
+            output::heading(&kind);
+            output::report(&report);
         }
+        found.push((kind, report, good));
     }
-    if verified > 0 {
-        if !options.json {
-            output::heading(format!("{verified} of {found} signatures verified"));
+    let signatures = found.iter().filter(|(kind, ..)| kind == SIGNATURE);
+    let (total, verified) = signatures.fold((0, 0), |(total, verified), (.., good)| {
+        (total + 1, verified + usize::from(*good))
+    });
+    let name = format!("{}@{}", image.context(), subject.digest);
+    if common.json {
+        let list: Vec<Value> = found
+            .iter()
+            .map(|(kind, report, good)| json!({ "kind": kind, "verified": good, "steps": report }))
+            .collect();
+        output::object(verified > 0, json!({ "image": name, "found": list }));
+        return Ok(output::code(verified > 0));
+    }
+    if verified == 0 {
+        return Err(Advice::error(
+            format!("none of {total} signatures on {name} verified"),
+            next(&options.image, total),
+        ));
+    }
+    output::heading(format!("{verified} of {total} signatures verified"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is not an attestation.
+const SIGNATURE: &str = "signature";
+
+/// What a bundle claims to be.
+fn kind(bundle: &Bundle) -> String {
+    let Content::DsseEnvelope(envelope) = &bundle.content else {
+        return SIGNATURE.to_owned();
+    };
+    match Statement::read(envelope) {
+        Ok(statement) if statement.predicate_type != SIGN_PREDICATE => {
+            format!("attestation {}", statement.predicate_type)
         }
-        return Ok(ExitCode::SUCCESS);
+        _ => SIGNATURE.to_owned(),
     }
-    anyhow::bail!(
-        "none of {found} signatures on {}@{} verified\nsign it: siglab sign {}",
-        image.context(),
-        subject.digest,
-        options.image
-    );
+}
+
+fn next(image: &str, signatures: usize) -> String {
+    if signatures == 0 {
+        format!("siglab sign {image}")
+    } else {
+        format!("siglab sign {image}    (or name who did sign: --certificate-identity)")
+    }
 }
 
 fn identity(options: &arguments::Verify) -> anyhow::Result<Identity> {
@@ -116,27 +152,4 @@ pub(crate) fn check(
     let artifact = Artifact::Digest(hash, &digest);
     let good = verify_bundle(bundle, artifact, &requirements, &trust, &mut report).is_ok();
     Ok((report, good))
-}
-
-/// Prints every step of a report.
-pub(crate) fn show(report: &Report) {
-    for step in &report.steps {
-        match step.outcome {
-            Outcome::Passed => {
-                output::good("verified", format!("{}: {}", step.what, step.observed))
-            }
-            Outcome::Skipped => {
-                output::detail("skipped", format!("{}: {}", step.what, step.observed))
-            }
-            Outcome::Failed => {
-                output::bad("refused", format!("{}: {}", step.what, step.observed));
-                if !step.expected.is_empty() {
-                    output::detail("expected", &step.expected);
-                }
-                if !step.hint.is_empty() {
-                    output::detail("hint", &step.hint);
-                }
-            }
-        }
-    }
 }
