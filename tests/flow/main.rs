@@ -1,5 +1,8 @@
 //! Whole flows through the stack in this process, each ending with the whole-world check.
 
+mod keys;
+mod presets;
+
 use bundle::{Bundle, TrustedRoot};
 use tests::{Lab, Log};
 use verify::{Artifact, Identity, Pattern, Report, Requirements, Signer, Trust, verify_bundle};

@@ -1,9 +1,13 @@
 //! The whole stack in this process: free ports, a temporary directory, a clock that stands still.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use anyhow::{Context as _, ensure};
 use bundle::{Bundle, TransparencyLogEntry, TrustedRoot};
+use crypto::{KeyKind, SigningKey};
 use runtime::{
     Clock,
     settings::{Settings, Sources},
@@ -38,6 +42,8 @@ pub struct Lab {
     pub clock: Clock,
     pub(crate) http: reqwest::Client,
     pub(crate) promises: Mutex<Vec<Promise>>,
+    /// Handed out, those of the promises not counted.
+    pub(crate) certificates: AtomicUsize,
     stack: Option<Stack>,
     dir: TempDir,
 }
@@ -70,6 +76,7 @@ impl Lab {
             clock,
             http,
             promises: Mutex::default(),
+            certificates: AtomicUsize::new(0),
             stack,
             dir,
         })
@@ -123,6 +130,17 @@ impl Lab {
             .get(&format!("{issuer}/token?audience=sigstore&email={email}"))
             .await?;
         Ok(String::from_utf8(token)?)
+    }
+
+    /// A certificate in PEM for a new key.
+    ///
+    /// # Errors
+    /// What Fulcio says when it refuses.
+    pub async fn certificate(&self, token: &str) -> anyhow::Result<String> {
+        let key = SigningKey::generate(KeyKind::EcdsaP256)?;
+        let certificate = keyless::certificate(self, token, &key).await?;
+        self.certificates.fetch_add(1, Ordering::Relaxed);
+        Ok(certificate)
     }
 
     /// Signs `message` without a key through every service, and remembers what was promised.
