@@ -8,7 +8,7 @@ use tests::{Sandbox, Siglab};
 use crate::{scene::Scene, wire};
 
 /// The policy of the lesson, its hosts those of the lab.
-fn policy(siglab: &Siglab) -> String {
+pub(crate) fn policy(siglab: &Siglab) -> String {
     let authority = json!({
         "name": "fleet-org-actions",
         "keyless": {
@@ -59,7 +59,7 @@ fn guarded() -> (Scene, Sandbox) {
 }
 
 /// Signs as the release workflow of a repository.
-fn sign(scene: &Scene, repository: &str, legacy: bool, image: &str) {
+pub(crate) fn sign(scene: &Scene, repository: &str, legacy: bool, image: &str) {
     let token = scene.token_with(&format!("preset=github-actions&repository={repository}"));
     let mut flags = vec!["sign", "--yes", "--identity-token", &token];
     let urls = [
@@ -82,7 +82,7 @@ fn sign(scene: &Scene, repository: &str, legacy: bool, image: &str) {
     let _ = scene.run("cosign", &flags).succeeds();
 }
 
-fn pod(image: &str) -> Value {
+pub(crate) fn pod(image: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app", "namespace": "default"},
         "spec": {"containers": [{"name": "app", "image": image}]},
@@ -90,7 +90,7 @@ fn pod(image: &str) -> Value {
 }
 
 /// The webhook's answer about a Pod.
-fn review(scene: &Scene, path: &str, object: &Value) -> Value {
+pub(crate) fn review(scene: &Scene, path: &str, object: &Value) -> Value {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -120,7 +120,7 @@ fn review(scene: &Scene, path: &str, object: &Value) -> Value {
     answer["response"].clone()
 }
 
-fn message(response: &Value) -> String {
+pub(crate) fn message(response: &Value) -> String {
     response["status"]["message"]
         .as_str()
         .unwrap_or_default()

@@ -326,61 +326,6 @@ fn signatures_made_at_once_are_all_kept() {
     }
 }
 
-/// The public instances' roots are found where sigstore-python ships them.
-#[test]
-fn the_public_instances_roots_refuse_a_labs_signature() {
-    let scene = Scene::initialized();
-    let blob = scene
-        .home
-        .write("blob.txt", "hello\n")
-        .display()
-        .to_string();
-    let token = scene.token();
-    let sign = [
-        "sign-blob",
-        "--yes",
-        "--identity-token",
-        &token,
-        "--bundle",
-        "b.json",
-        &blob,
-    ];
-    let _ = scene.run("cosign", &sign).succeeds();
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let python = tests::client("sigstore").program;
-    let venv = python
-        .ancestors()
-        .nth(2)
-        .expect("a virtual environment")
-        .display()
-        .to_string();
-    let find = tests::Client {
-        name: "find".into(),
-        program: "find".into(),
-        variables: vec![],
-    };
-    let store = scene.home.run(
-        &find,
-        &[&venv, "-path", "*/_store/*", "-name", "trusted_root.json"],
-    );
-    let roots = store.succeeds().text();
-    assert_eq!(roots.lines().count(), 2, "production and staging: {roots}");
-    for root in roots.lines() {
-        let flags = [
-            "verify-blob",
-            "--trusted-root",
-            root,
-            "--bundle",
-            "b.json",
-            &identity,
-            &issuer,
-        ];
-        let refused = scene.run("cosign", &[&flags[..], &[&blob]].concat());
-        assert!(!refused.is_success(), "{root} verified a lab's signature");
-    }
-}
-
 #[test]
 fn openssl_builds_the_chain_of_a_signing_certificate() {
     let scene = Scene::initialized();

@@ -2,13 +2,18 @@
 //! `cargo test --package tests --test clients`.
 
 mod admission;
+mod airgap;
 mod artifacts;
+mod authorities;
 mod cosign;
+mod docker;
 mod grpc;
+mod guardrails;
 mod interactive;
 mod legacy;
 mod program;
 mod registry;
+mod registry_clients;
 mod rekor;
 mod scene;
 mod sigstore_js;

@@ -95,7 +95,8 @@ impl Scene {
         pushed.trim().to_owned()
     }
 
-    fn layer(&self, content: &str) -> String {
+    /// A layer of one file with `content`: the path of its archive.
+    pub(crate) fn layer(&self, content: &str) -> String {
         let file = self.home.write("content.txt", content);
         let layer = self.home.dir().join("layer.tar.gz");
         let tar = std::process::Command::new("tar")

@@ -119,16 +119,3 @@ fn each_verifies_what_the_other_signed() {
     let _ = scene.run("cosign", &flags).succeeds();
     let _ = verify(&scene, &trust, EMAIL, &scene.issuer(), "file.txt").succeeds();
 }
-
-#[test]
-fn the_public_instances_trust_refuses_a_labs_signature() {
-    let scene = Scene::new();
-    let config = scene.siglab.file("trust_config.json");
-    scene.home.write("file.txt", "hello\n");
-    sign(&scene, &["--trust-config", &config], "file.txt");
-    // Offline it uses the roots that it ships with.
-    let issuer = scene.issuer();
-    let flags = ["verify", "identity", "--offline", "--cert-identity", EMAIL];
-    let flags = [&flags[..], &["--cert-oidc-issuer", &issuer, "file.txt"]].concat();
-    scene.run("sigstore", &flags).fails_with("FAIL: file.txt");
-}

@@ -1,6 +1,7 @@
 //! Bad input on public paths, sent by curl: what upstream answers, and nothing stored.
 
 mod fulcio;
+mod issuers;
 mod logs;
 mod others;
 

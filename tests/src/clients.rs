@@ -30,7 +30,7 @@ pub fn client(name: &str) -> Client {
     if let Some(package) = text("apt") {
         return Client {
             name,
-            program: PathBuf::from(package),
+            program: PathBuf::from(text("program").unwrap_or(package)),
             variables: Vec::new(),
         };
     }

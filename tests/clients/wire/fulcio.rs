@@ -10,27 +10,31 @@ use serde_json::{Value, json};
 use super::{Bad, check, post, send};
 use crate::scene::{EMAIL, Scene};
 
-const TOKEN: &str = "There was an error processing the identity token";
+pub(super) const TOKEN: &str = "There was an error processing the identity token";
 const KEY: &str = "The public key supplied in the request could not be parsed";
 const PROOF: &str = "The signature supplied in the request could not be verified";
 const CSR: &str = "The certificate signing request could not be parsed";
 
 /// A request that is right, for others to spoil.
-struct Right {
+pub(super) struct Right {
     key: SigningKey,
     token: String,
 }
 
 impl Right {
-    fn new(scene: &Scene) -> Self {
-        let key = SigningKey::generate(KeyKind::EcdsaP256).unwrap();
+    pub(super) fn new(scene: &Scene) -> Self {
+        Self::with_token_of(&scene.token())
+    }
+
+    /// Right but for the token, which may be of another.
+    pub(super) fn with_token_of(token: &str) -> Self {
         Self {
-            key,
-            token: scene.token(),
+            key: SigningKey::generate(KeyKind::EcdsaP256).unwrap(),
+            token: token.to_owned(),
         }
     }
 
-    fn body(&self) -> Value {
+    pub(super) fn body(&self) -> Value {
         let proof = self.key.sign(EMAIL.as_bytes()).unwrap();
         json!({
             "credentials": {"oidcIdentityToken": self.token},
@@ -54,7 +58,7 @@ impl Right {
 }
 
 /// Entries in the CT log: what issuance leaves behind.
-fn tree_size(scene: &Scene) -> u64 {
+pub(super) fn tree_size(scene: &Scene) -> u64 {
     let sth = scene.json(&format!(
         "{}/ct/v1/get-sth",
         scene.siglab.url("ctlog", "http")
@@ -343,7 +347,7 @@ fn fulcio_v1_answers_201_with_pem_and_refuses_as_v2_does() {
 }
 
 /// A request with the certificate signing request of a file.
-fn with_csr(right: &Right, csr: &[u8]) -> String {
+pub(super) fn with_csr(right: &Right, csr: &[u8]) -> String {
     let mut body = right.body();
     body.as_object_mut().unwrap().remove("publicKeyRequest");
     body["certificateSigningRequest"] = json!(STANDARD.encode(csr));
