@@ -5,6 +5,7 @@
 mod chart;
 mod cluster;
 mod install;
+mod labs;
 mod lesson;
 mod lone;
 mod outage;

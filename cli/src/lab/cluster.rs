@@ -18,7 +18,7 @@ use crate::{client::Lab, output::Advise as _};
 const LOOKS: (Duration, u32) = (Duration::from_millis(100), 100);
 
 /// What the webhook needs to hear of a change.
-const HEARD: Duration = Duration::from_millis(500);
+const HEARD: Duration = Duration::from_secs(1);
 
 /// The kind of the policies, in full: short names are for people.
 const POLICY_KIND: &str = "clusterimagepolicies.policy.sigstore.dev";

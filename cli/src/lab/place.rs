@@ -6,7 +6,11 @@ use anyhow::Context as _;
 use labs::{Observation, Patch, Registered, Values, Where};
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, folder::Folder, workspace::Workspace};
+use super::{
+    cluster::Cluster,
+    folder::Folder,
+    workspace::{Workspace, files},
+};
 use crate::client::{Lab, expect};
 
 /// Name of the registrations about workloads, both of them.
@@ -197,7 +201,11 @@ impl Place {
         };
         cluster.take_down(&workspace.state.before).await?;
         for folder in ["objects", "pods", ""] {
-            for file in super::workspace::files(&workspace.folder().join(folder))? {
+            let found = files(&workspace.folder().join(folder))?;
+            let manifests = found
+                .iter()
+                .filter(|file| file.extension() == Some("yaml".as_ref()));
+            for file in manifests {
                 cluster.delete(&std::fs::read_to_string(file)?).await?;
             }
         }
