@@ -2,14 +2,17 @@
 //! `cargo test --package tests --test clients`.
 
 mod admission;
+mod agreement;
 mod airgap;
 mod artifacts;
 mod authorities;
+mod commands;
 mod cosign;
 mod docker;
 mod grpc;
 mod guardrails;
 mod interactive;
+mod labs;
 mod legacy;
 mod program;
 mod registry;

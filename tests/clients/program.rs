@@ -1,8 +1,8 @@
 //! The program itself, used as its README says; what it signs is judged by others.
 
-use tests::{Client, Outcome, Sandbox, client, siglab};
+use tests::{Client, Outcome, Sandbox, siglab};
 
-use crate::scene::{EMAIL, Scene, split};
+use crate::scene::{EMAIL, Scene};
 
 /// Runs the program against the scene's lab.
 fn run(scene: &Scene, arguments: &[&str]) -> Outcome {
@@ -10,53 +10,6 @@ fn run(scene: &Scene, arguments: &[&str]) -> Outcome {
     scene
         .home
         .run(&siglab(), &[&["--lab", &admin], arguments].concat())
-}
-
-/// The lines of the README's cosign example, without the one that installs and starts.
-fn quickstart() -> String {
-    let readme = include_str!("../../README.md");
-    let section = readme
-        .split("## Sign with cosign")
-        .nth(1)
-        .expect("the section");
-    let block = section
-        .split("```sh\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
-    let lines: Vec<_> = block.expect("its example").lines().collect();
-    assert!(lines[0].contains("siglab up"), "{lines:?}");
-    lines[1..].join("\n")
-}
-
-#[test]
-fn the_quickstart_of_the_readme_works() {
-    let mut scene = Scene::new();
-    let image = scene.image("fleet-org/app", "one");
-    let (_, digest) = split(&image);
-    let bin = scene.home.dir().join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    for (name, program) in [
-        ("cosign", client("cosign").program),
-        ("siglab", siglab().program),
-    ] {
-        std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
-    }
-    scene
-        .home
-        .set("PATH", format!("{}:/usr/bin:/bin", bin.display()));
-    scene.home.set("SIGLAB_ADMIN", scene.siglab.admin());
-    scene.home.set("DIGEST", digest);
-    let bash = Client {
-        name: "bash".to_owned(),
-        program: "bash".into(),
-        variables: Vec::new(),
-    };
-    let script = format!("set -euxo pipefail\n{}", quickstart());
-    let _ = scene
-        .home
-        .run(&bash, &["-c", &script])
-        .succeeds()
-        .says("verified offline");
 }
 
 #[test]

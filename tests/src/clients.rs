@@ -50,6 +50,10 @@ pub fn client(name: &str) -> Client {
             variables.push(("NODE_PATH", folder.join("node_modules")));
             PathBuf::from("node")
         }
+        _ if text("cargo").is_some() => {
+            let program = text("example").unwrap_or(&name);
+            folder.join("bin").join(program)
+        }
         _ => panic!("tests/clients.toml does not say where {name} comes from"),
     };
     Client {
@@ -79,4 +83,25 @@ fn cache() -> PathBuf {
         || Path::new(&std::env::var("HOME").expect("HOME is set")).join(".cache/siglab"),
         PathBuf::from,
     )
+}
+
+/// A program of the machine that is no client: a shell, a language's tool.
+///
+/// # Panics
+/// When it is not on the `PATH` of the suite.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "languages are where the suite's own PATH has them"
+)]
+pub fn tool(name: &str) -> Client {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|program| program.is_file());
+    Client {
+        name: name.to_owned(),
+        program: found.unwrap_or_else(|| panic!("{name} is not on the PATH")),
+        variables: Vec::new(),
+    }
 }

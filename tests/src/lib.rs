@@ -3,13 +3,16 @@
 
 mod apart;
 mod clients;
+pub mod documents;
 mod keyless;
 mod lab;
 mod program;
 mod run;
+mod terminal;
 mod world;
 
-pub use clients::{Client, client};
-pub use lab::{Lab, Log};
+pub use clients::{Client, client, tool};
+pub use lab::{Lab, Log, fsck};
 pub use program::{Siglab, siglab};
 pub use run::{Outcome, Sandbox, Started};
+pub use terminal::Terminal;

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 use crate::Client;
 
+/// Where the machine's own programs are.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A home for clients. It goes away with the value.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -53,6 +56,20 @@ impl Sandbox {
     /// Sets an environment variable for all later runs.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.variables.push((name.to_owned(), value.into()));
+    }
+
+    /// Puts clients by their names onto the home's `PATH`, before what the machine has.
+    ///
+    /// # Panics
+    /// When the home cannot be written.
+    pub fn provide(&mut self, clients: &[Client]) {
+        let bin = self.dir().join("bin");
+        fs::create_dir_all(&bin).expect("the home can be written");
+        for client in clients {
+            let link = bin.join(&client.name);
+            std::os::unix::fs::symlink(&client.program, link).expect("the home can be written");
+        }
+        self.set("PATH", format!("{}:{PATH}", bin.display()));
     }
 
     /// Writes a file into the home.
@@ -126,17 +143,14 @@ impl Sandbox {
     }
 
     /// A command with this home. Any way out leads to a proxy that does not exist.
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let home = self.dir();
         let mut command = Command::new(program);
         command
             .current_dir(home)
             .stdin(Stdio::null())
             .env_clear()
-            .env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            )
+            .env("PATH", PATH)
             .env("HOME", home)
             .env("TUF_ROOT", home.join("tuf"))
             .env("DOCKER_CONFIG", home.join("docker"))

@@ -1,6 +1,9 @@
 //! Faults of ours: logged once with their whole chain, shown to the client as an id.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    io::IsTerminal as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -22,7 +25,10 @@ pub fn log_internal(error: &anyhow::Error) -> String {
 pub fn init_tracing(filter: &str, json: bool) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let mut layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    if !std::io::stderr().is_terminal() {
+        layer = layer.with_ansi(false);
+    }
     let _ = if json {
         registry.with(layer.json().flatten_event(true)).try_init()
     } else {
