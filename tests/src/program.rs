@@ -136,7 +136,8 @@ impl Siglab {
         self.dir.path().join("data")
     }
 
-    fn stop(&mut self) {
+    /// Stops the program; its state stays until the value goes.
+    pub fn stop(&mut self) {
         for child in &self.children {
             let _ = Command::new("kill").arg(child.id().to_string()).status();
         }

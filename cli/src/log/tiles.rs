@@ -1,6 +1,9 @@
 //! Entries of the v2 log: read from its tiles, the proofs computed here.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use anyhow::Context as _;
 use merkle::{Hash, Nodes, tile};
@@ -57,20 +60,18 @@ pub(crate) async fn read(lab: &Lab, index: u64) -> anyhow::Result<Entry> {
 async fn proof(lab: &Lab, index: u64, size: u64) -> anyhow::Result<Vec<Hash>> {
     let wanted = Wanted::default();
     merkle::inclusion_proof(index, size, &wanted)?;
-    let mut tiles = Tiles {
-        size,
-        tiles: BTreeMap::new(),
-    };
-    for (level, number) in wanted.0.into_inner() {
-        let (tile_level, tile_number, _) = tile::locate(level, number);
-        if !tiles.tiles.contains_key(&(tile_level, tile_number)) {
-            let width = tile::width_at(tile_level, tile_number, size);
-            let name = format!("tile/{tile_level}/{}", path(tile_number, width));
-            let hashes = tile::parse_hashes(&get(lab, &name).await?, width)?;
-            tiles.tiles.insert((tile_level, tile_number), hashes);
-        }
+    let places = wanted.0.into_inner().into_iter().map(|(level, number)| {
+        let (level, number, _) = tile::locate(level, number);
+        (level, number)
+    });
+    let mut tiles = BTreeMap::new();
+    for (level, number) in places.collect::<BTreeSet<_>>() {
+        let width = tile::width_at(level, number, size);
+        let name = format!("tile/{level}/{}", path(number, width));
+        let hashes = tile::parse_hashes(&get(lab, &name).await?, width)?;
+        tiles.insert((level, number), hashes);
     }
-    Ok(merkle::inclusion_proof(index, size, &tiles)?)
+    Ok(merkle::inclusion_proof(index, size, &Tiles { size, tiles })?)
 }
 
 fn path(number: u64, width: u16) -> String {

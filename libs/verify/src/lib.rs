@@ -1,10 +1,4 @@
-//! Offline verification of Sigstore signatures, with a reason for every answer.
-//!
-//! A signature (a bundle, or cosign's legacy annotations) is checked against a trusted root and against
-//! who must have signed: the signature itself, the log entry and that it is about this signature, the
-//! log's promise, inclusion proof and checkpoint, RFC 3161 timestamps, the certificate's chain at every
-//! verified time, its SCT, its identity. Every step leaves a record of what was expected and what was
-//! there. Nothing here reads a clock, a file or the network, and nothing is shared with what signs.
+#![doc = include_str!("../README.md")]
 
 mod certificate;
 mod claim;

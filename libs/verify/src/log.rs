@@ -107,16 +107,34 @@ fn verify_entry(
         (_, None) if tiled => return Err(LogError::NoInclusionProof),
         _ => {}
     }
+    if tiled {
+        check_tiled(entry)?;
+    }
     let mut time = None;
-    if let Some(promise) = &entry.inclusion_promise
-        && !tiled
-    {
+    if let Some(promise) = &entry.inclusion_promise {
         time = Some(verify_promise(entry, promise, log)?);
     }
     if let Some(proof) = &entry.inclusion_proof {
         verify_inclusion(entry, proof, log)?;
     }
     Ok(time)
+}
+
+/// A tiled log gives neither promises nor times, and an entry's index is its place in the tree.
+fn check_tiled(entry: &TransparencyLogEntry) -> Result<(), LogError> {
+    if entry.inclusion_promise.is_some() {
+        return Err(LogError::Promise);
+    }
+    if entry.integrated_time != 0 {
+        return Err(LogError::Field {
+            field: "integrated time",
+        });
+    }
+    let proof = entry.inclusion_proof.as_ref();
+    if proof.is_some_and(|proof| proof.log_index != entry.log_index) {
+        return Err(LogError::Field { field: "log index" });
+    }
+    Ok(())
 }
 
 /// Signed entry timestamp of Rekor v1.
