@@ -28,15 +28,17 @@ pub(crate) async fn run_export(common: &Common, options: &arguments::Export) -> 
         legacy_tags: !options.no_signatures,
         ..ExportOptions::default()
     };
+    let mut http = client::http(common)?;
     if !options.no_trust {
         let lab = Lab::open(common)
             .await
             .context("cannot take the trusted root along; leave it out with --no-trust")?;
+        http = lab.http.clone();
         carried.trusted_root = Some(lab.target("trusted_root.json").await?);
         carried.signing_config = Some(lab.target("signing_config.v0.2.json").await?);
     }
     let bar = Bar::new();
-    let endpoints = Endpoints::new(client::http(common)?);
+    let endpoints = Endpoints::new(http);
     let report = export(
         &endpoints,
         &images,
@@ -71,9 +73,12 @@ pub(crate) async fn run_export(common: &Common, options: &arguments::Export) -> 
 }
 
 pub(crate) async fn run_import(common: &Common, options: &arguments::Import) -> anyhow::Result<()> {
-    let registry = match &options.registry {
-        Some(registry) => registry.clone(),
-        None => Lab::open(common).await?.registry_name()?,
+    let (registry, http) = match &options.registry {
+        Some(registry) => (registry.clone(), client::http(common)?),
+        None => {
+            let lab = Lab::open(common).await?;
+            (lab.registry_name()?, lab.http)
+        }
     };
     let mut wanted = ImportOptions::default();
     if let Some(repository) = &options.repository {
@@ -85,7 +90,7 @@ pub(crate) async fn run_import(common: &Common, options: &arguments::Import) -> 
         wanted.tag = Some(tag.parse().with_context(|| format!("{tag} is not a tag"))?);
     }
     let bar = Bar::new();
-    let endpoints = Endpoints::new(client::http(common)?);
+    let endpoints = Endpoints::new(http);
     let report = import(
         &options.archive,
         &endpoints,

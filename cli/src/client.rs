@@ -26,6 +26,8 @@ pub(crate) struct Lab {
     pub(crate) admin: String,
     pub(crate) status: Status,
     pub(crate) http: reqwest::Client,
+    /// PEM of the authorities that TLS in the lab is issued by, where it has them.
+    pub(crate) ca_pem: Option<String>,
 }
 
 /// The admin door's `/status`.
@@ -35,6 +37,12 @@ pub(crate) struct Status {
     pub(crate) uptime_secs: i64,
     pub(crate) resident_bytes: u64,
     pub(crate) instance: String,
+    /// Whether the lab plays the public Sigstore.
+    #[serde(default)]
+    pub(crate) public_names: bool,
+    /// Whether services are reached through the admin door, since their names mean nothing here.
+    #[serde(default)]
+    pub(crate) proxy: bool,
 }
 
 /// One service's row.
@@ -53,7 +61,7 @@ impl Lab {
     /// # Errors
     /// When no lab answers there, or the authorities cannot be read.
     pub(crate) async fn open(common: &Common) -> anyhow::Result<Self> {
-        Self::ask(&common.lab, http(common)?).await
+        Self::ask(&common.lab, given_roots(common)?).await
     }
 
     /// Asks the admin door at `admin`.
@@ -61,11 +69,12 @@ impl Lab {
     /// # Errors
     /// When no lab answers there.
     pub(crate) async fn find(admin: &str) -> anyhow::Result<Self> {
-        Self::ask(admin, runtime::http::client(None)?).await
+        Self::ask(admin, Vec::new()).await
     }
 
-    async fn ask(admin: &str, http: reqwest::Client) -> anyhow::Result<Self> {
+    async fn ask(admin: &str, mut roots: Vec<CertificateDer<'static>>) -> anyhow::Result<Self> {
         let admin = admin.trim_end_matches('/').to_owned();
+        let http = runtime::http::client(Some(&roots))?;
         let answer = http.get(format!("{admin}/status")).send().await.advise(
             format!("no lab answers at {admin}"),
             "siglab up    (or name a lab that runs: --lab URL)",
@@ -78,11 +87,51 @@ impl Lab {
             .json::<Status>()
             .await
             .advise(other(), "siglab status --lab URL")?;
-        Ok(Self {
+        let mut lab = Self {
             admin,
             status,
             http,
-        })
+            ca_pem: None,
+        };
+        lab.ca_pem = lab.authorities().await?;
+        if let Some(pem) = &lab.ca_pem {
+            roots.extend(runtime::tls::certificates(pem)?);
+        }
+        lab.http = lab.client(&roots)?;
+        Ok(lab)
+    }
+
+    /// The authorities that the admin door names, asked for only when a service speaks TLS that does not
+    /// show its own, as the webhook does.
+    async fn authorities(&self) -> anyhow::Result<Option<String>> {
+        let mut rows = self.status.services.iter();
+        let is_tls = |url: &String| url.starts_with("https:");
+        if !rows.any(|row| row.name != "admission" && row.urls.values().any(is_tls)) {
+            return Ok(None);
+        }
+        let answer = self.http.get(format!("{}/ca.pem", self.admin)).send().await;
+        let answer = expect("the admin door", answer, &[200, 404]).await?;
+        if answer.status() == 404 {
+            return Ok(None);
+        }
+        Ok(Some(answer.text().await?))
+    }
+
+    /// A client for the lab's services, by the way that leads to them, which trusts `roots`.
+    pub(crate) fn client(
+        &self,
+        roots: &[CertificateDer<'static>],
+    ) -> anyhow::Result<reqwest::Client> {
+        if !self.status.proxy {
+            return runtime::http::client(Some(roots));
+        }
+        let urls = self
+            .status
+            .services
+            .iter()
+            .flat_map(|row| row.urls.values());
+        let services = urls.filter_map(|url| url.parse().ok()).collect();
+        runtime::http::client_through(&self.admin.parse()?, services, Some(roots))
     }
 
     /// URL of a listener, without a trailing slash.
@@ -112,8 +161,12 @@ impl Lab {
 /// # Errors
 /// When they cannot be read.
 pub(crate) fn http(common: &Common) -> anyhow::Result<reqwest::Client> {
-    let roots = common.ca.as_deref().map(authorities).transpose()?;
-    runtime::http::client(roots.as_deref())
+    runtime::http::client(Some(&given_roots(common)?))
+}
+
+fn given_roots(common: &Common) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let given = common.ca.as_deref().map(authorities).transpose()?;
+    Ok(given.unwrap_or_default())
 }
 
 /// The certificates of a PEM file.

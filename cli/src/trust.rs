@@ -39,7 +39,10 @@ pub(crate) async fn run(common: &Common, options: &arguments::Trust) -> anyhow::
 /// When the lab does not give them or the directory cannot be written.
 pub(crate) async fn write(lab: &Lab, dir: &Path) -> anyhow::Result<Vec<String>> {
     runtime::files::create_dirs(dir)?;
-    let files = lab.trust_directory().await?;
+    let mut files = lab.trust_directory().await?;
+    if let Some(pem) = &lab.ca_pem {
+        files.insert("ca.pem".to_owned(), pem.clone());
+    }
     for (name, text) in &files {
         let name = Path::new(name)
             .file_name()

@@ -245,6 +245,6 @@ impl Lab {
         let url = format!("{}/admission/ca.pem", self.admin);
         let answer = expect("the admin door", self.http.get(url).send().await, &[200]).await?;
         let (_, der) = crypto::from_pem(&answer.text().await?)?;
-        runtime::http::client(Some(&[CertificateDer::from(der)]))
+        self.client(&[CertificateDer::from(der)])
     }
 }

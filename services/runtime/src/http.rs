@@ -76,18 +76,26 @@ pub fn client(roots: Option<&[CertificateDer<'static>]>) -> anyhow::Result<reqwe
         .context("the HTTP client cannot be built")
 }
 
-/// As [`client`], through the proxy of a lab's admin door: for services whose names are known inside the
-/// lab's network only. The door itself is asked directly.
+/// As [`client`], but to the hosts and ports of `services` through the proxy of a lab's admin door: for
+/// services whose names are known inside the lab's network only. Everything else is asked directly.
 ///
 /// # Errors
 /// When a root is not a certificate.
 pub fn client_through(
     door: &Url,
+    services: Vec<Url>,
     roots: Option<&[CertificateDer<'static>]>,
 ) -> anyhow::Result<reqwest::Client> {
-    let door = door.clone();
+    let door = door.origin().ascii_serialization();
+    let place = |url: &Url| {
+        (
+            url.host_str().map(str::to_owned),
+            url.port_or_known_default(),
+        )
+    };
     let proxy = reqwest::Proxy::custom(move |url| {
-        (url.origin() != door.origin()).then(|| door.origin().ascii_serialization())
+        let is_service = services.iter().any(|service| place(service) == place(url));
+        is_service.then(|| door.clone())
     });
     builder(roots)?
         .proxy(proxy)
