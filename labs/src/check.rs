@@ -234,7 +234,7 @@ mod tests {
         let judge = |policies| check.judge(&Observation::Policies(policies));
         let good = json!({"name": "p", "spec": {"mode": "enforce"}});
         assert!(judge(vec![good.clone()]).passed);
-        assert!(!judge(vec![good.clone(), json!({"name": "q"})]).passed);
+        assert!(!judge(vec![good, json!({"name": "q"})]).passed);
         assert!(!judge(vec![]).passed);
         let warns = judge(vec![json!({"name": "p", "spec": {"mode": "warn"}})]);
         assert_eq!(warns.observed, "p only warns");

@@ -459,10 +459,12 @@ impl Exercise {
         let read = |name: &str| {
             let path = format!("{slug}/{name}");
             let found = FILES.iter().find(|(file, _)| *file == path);
-            found.map(|(_, text)| *text).ok_or(ExerciseError::Missing {
-                slug: slug.to_owned(),
-                file: name.to_owned(),
-            })
+            found
+                .map(|(_, text)| *text)
+                .ok_or_else(|| ExerciseError::Missing {
+                    slug: slug.to_owned(),
+                    file: name.to_owned(),
+                })
         };
         Ok(Self {
             number,
