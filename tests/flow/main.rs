@@ -3,7 +3,10 @@
 mod keys;
 mod presets;
 
+use std::{fs, path::Path};
+
 use bundle::{Bundle, TrustedRoot};
+use crypto::{KeyKind, SigningKey};
 use tests::{Lab, Log};
 use verify::{Artifact, Identity, Pattern, Report, Requirements, Signer, Trust, verify_bundle};
 
@@ -131,6 +134,62 @@ async fn many_signatures_at_once_are_all_kept() -> anyhow::Result<()> {
         let signed = futures::future::try_join_all(signing).await?;
         assert_eq!(signed.len(), 40);
         Ok(())
+    })
+    .await
+}
+
+/// Changes a file, looks, and heals it.
+#[expect(clippy::disallowed_methods, reason = "a test damages a file")]
+fn damaged(file: &Path, change: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<String> {
+    let good = fs::read(file)?;
+    let mut bad = good.clone();
+    change(&mut bad);
+    fs::write(file, &bad)?;
+    let dir = file.ancestors().find(|dir| dir.join("rekor").is_dir());
+    let checked = tests::fsck(dir.expect("it is in a lab"));
+    fs::write(file, good)?;
+    Ok(format!("{:#}", checked.expect_err("it is damaged")))
+}
+
+#[tokio::test]
+async fn fsck_reads_every_log_and_names_what_is_damaged() -> anyhow::Result<()> {
+    Lab::run(async |lab| {
+        let token = lab.token(EMAIL).await?;
+        lab.sign(&token, b"one", Log::V1).await?;
+        lab.sign(&token, b"one", Log::V2).await?;
+        lab.look_at_files(|dir| {
+            let checked = tests::fsck(dir)?;
+            let (logs, others): (Vec<_>, Vec<_>) = checked
+                .into_iter()
+                .partition(|(_, text)| text.contains("signatures verified"));
+            let folders: Vec<_> = logs.iter().map(|(folder, _)| folder.as_str()).collect();
+            assert_eq!(folders, ["ctlog/log", "rekor/v1", "rekor/v2"]);
+            assert_eq!(others.len(), 1, "the registry: {others:?}");
+
+            let entries = "tree/tile/entries/000.p/1";
+            let line = damaged(&dir.join("rekor/v2").join(entries), |bytes| bytes[40] ^= 1)?;
+            assert!(line.ends_with(&format!(
+                "{entries} has another hash than the tree commits to"
+            )));
+            let other = SigningKey::generate(KeyKind::EcdsaP256)?.to_pkcs8_pem();
+            let line = damaged(&dir.join("rekor/keys/v1.pem"), |pem| {
+                *pem = other.into_bytes();
+            })?;
+            assert!(
+                line.ends_with("tree/checkpoint is not signed with the log's key"),
+                "{line}"
+            );
+            let line = damaged(&dir.join("ctlog/log/tree/checkpoint"), |note| {
+                let end = note.len() - 3;
+                note[end] = if note[end] == b'A' { b'B' } else { b'A' };
+            })?;
+            assert!(
+                line.contains("ctlog/log is damaged: tree/checkpoint"),
+                "{line}"
+            );
+            Ok(())
+        })
+        .await
     })
     .await
 }

@@ -1,8 +1,11 @@
 //! The whole stack in this process: free ports, a temporary directory, a clock that stands still.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::{Context as _, ensure};
@@ -13,7 +16,7 @@ use runtime::{
     settings::{Settings, Sources},
 };
 use serde_json::Value;
-use stack::Stack;
+use stack::{Stack, maintenance};
 use tempfile::TempDir;
 use tuf_metadata::Updater;
 
@@ -51,7 +54,7 @@ pub struct Lab {
 impl Lab {
     /// Starts all services, runs `test`, and if it passes checks the whole world over public HTTP: every
     /// log is read again and its tree rebuilt, every promise is looked up, the trusted root is compared
-    /// with the keys in use.
+    /// with the keys in use, and after the end the files are checked as `siglab fsck` does.
     ///
     /// # Errors
     /// What the test found, or the first thing that is not as promised.
@@ -64,6 +67,7 @@ impl Lab {
         if let Some(stack) = lab.stack.take() {
             stack.stop().await;
         }
+        fsck(lab.dir.path())?;
         Ok(())
     }
 
@@ -87,9 +91,21 @@ impl Lab {
     /// # Errors
     /// Why they do not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.look_at_files(|_| Ok(())).await
+    }
+
+    /// Stops all services, looks at their files, and starts them again.
+    ///
+    /// # Errors
+    /// What was found, or why they do not start.
+    pub async fn look_at_files(
+        &mut self,
+        look: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         if let Some(stack) = self.stack.take() {
             stack.stop().await;
         }
+        look(self.dir.path())?;
         self.stack = Some(stack(&self.dir, &self.clock).await?);
         Ok(())
     }
@@ -188,4 +204,16 @@ async fn stack(dir: &TempDir, clock: &Clock) -> anyhow::Result<Stack> {
         ..Sources::default()
     };
     Stack::start(Settings::load(&sources)?, clock.clone()).await
+}
+
+/// Folder and text of every part of a lab in which everything holds.
+///
+/// # Errors
+/// The first file that does not hold.
+pub fn fsck(dir: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let checked = maintenance::fsck(dir, &mut |_| {})?;
+    Ok(checked
+        .into_iter()
+        .map(|part| (part.folder, part.text))
+        .collect())
 }
