@@ -10,6 +10,7 @@ mod log;
 mod process;
 mod registry;
 mod start;
+mod trillian;
 
 use std::{path::Path, process::Command};
 

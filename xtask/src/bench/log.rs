@@ -12,6 +12,7 @@ use super::{
     load::{Figures, Shot, client, fire},
     process::{Lab, Running, Work, answers, free_port, peer},
     rate, row,
+    trillian::RekorV1,
 };
 
 /// Connections and entries of each measurement.
@@ -89,13 +90,14 @@ pub(crate) async fn run(root: &Path, entries: usize) -> anyhow::Result<()> {
     let lab = Lab::start(root, &work, &[])?;
     let (v1, v2) = (lab.url("rekor", "v1")?, lab.url("rekor", "v2")?);
     let mut made = Entries::new()?;
-    let mut ours = Vec::new();
+    let (mut ours_v1, mut ours_v2) = (Vec::new(), Vec::new());
     for (connections, count) in LOADS {
         let figures = fire(&client, connections, made.v1(&v1, count)?).await?;
         println!(
             "{}",
             figures.line(&format!("v1, {connections} connections"))
         );
+        ours_v1.push((connections, figures));
     }
     for (connections, count) in LOADS {
         let figures = fire(&client, connections, made.v2(&v2, count)?).await?;
@@ -107,11 +109,12 @@ pub(crate) async fn run(root: &Path, entries: usize) -> anyhow::Result<()> {
             rate("v2 at 256: entries per second", figures.per_second, 5000.0);
             row("v2 at 256: p50", figures.p50_ms, 40.0, "ms");
         }
-        ours.push((connections, figures));
+        ours_v2.push((connections, figures));
     }
     drop(lab);
     many(root, entries).await?;
-    peer_v2(&mut made, &ours).await
+    peer_v1(&mut made, &ours_v1).await?;
+    peer_v2(&mut made, &ours_v2).await
 }
 
 /// A v2 log filled to `entries`: memory, bytes on disk, restart, and reads.
@@ -173,6 +176,35 @@ async fn many(root: &Path, entries: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// rekor-server over Trillian and MariaDB, if all its programs are on the PATH.
+async fn peer_v1(made: &mut Entries, ours: &[(usize, Figures)]) -> anyhow::Result<()> {
+    let client = client()?;
+    let Some(peer) = RekorV1::start(&client).await? else {
+        return Ok(());
+    };
+    for (connections, count) in [(1, 10), (32, 500), (256, 1500)] {
+        let figures = fire(&client, connections, made.v1(&peer.url, count)?).await?;
+        beside("rekor-server", connections, &figures, ours);
+    }
+    Ok(())
+}
+
+/// A peer's figures, and ours at the same number of connections as ratios to them.
+fn beside(peer: &str, connections: usize, figures: &Figures, ours: &[(usize, Figures)]) {
+    println!(
+        "{}",
+        figures.line(&format!("{peer}, {connections} connections"))
+    );
+    if let Some((_, our)) = ours.iter().find(|(own, _)| *own == connections) {
+        println!(
+            "{:<44} {:>9.1}x entries per second, p50 {:.0}x shorter",
+            format!("ours to {peer}"),
+            our.per_second / figures.per_second,
+            figures.p50_ms / our.p50_ms
+        );
+    }
+}
+
 /// rekor-tiles over POSIX files with a one second checkpoint, if its server is on the PATH as `posix`.
 async fn peer_v2(made: &mut Entries, ours: &[(usize, Figures)]) -> anyhow::Result<()> {
     let Some(program) = peer("posix") else {
@@ -204,18 +236,7 @@ async fn peer_v2(made: &mut Entries, ours: &[(usize, Figures)]) -> anyhow::Resul
     answers(&client, &format!("{base}/healthz")).await?;
     for (connections, count) in [(1, 5), (32, 200), (256, 1000), (2000, 4000)] {
         let figures = fire(&client, connections, made.v2(&base, count)?).await?;
-        println!(
-            "{}",
-            figures.line(&format!("rekor-tiles, {connections} connections"))
-        );
-        if let Some((_, our)) = ours.iter().find(|(own, _)| *own == connections) {
-            println!(
-                "{:<44} {:>9.1}x entries per second, p50 {:.0}x shorter",
-                "ours to rekor-tiles",
-                our.per_second / figures.per_second,
-                figures.p50_ms / our.p50_ms
-            );
-        }
+        beside("rekor-tiles", connections, &figures, ours);
     }
     Ok(())
 }
