@@ -1,5 +1,9 @@
 //! The cluster as the source of policies, secrets and accounts, and the keeper of the webhook's `caBundle`.
 
+mod status;
+
+pub(crate) use status::{State, states};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

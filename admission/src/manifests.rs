@@ -1,6 +1,10 @@
 //! The objects that install the webhook: definitions, permissions, service, deployment, registrations.
 
+mod schema;
+
 use serde_json::{Value, json};
+
+use schema::{policy_versions, trust_root_versions};
 
 /// Namespaces whose Pods are never asked about: what a cluster needs to come up, and the webhook itself.
 pub const EXCLUDED_NAMESPACES: [&str; 4] = [
@@ -94,13 +98,6 @@ impl Installation {
     }
 
     fn policy_definition(&self) -> Value {
-        let version = |name: &str, storage: bool| {
-            json!({
-                "name": name, "served": true, "storage": storage,
-                "schema": {"openAPIV3Schema": object(&[("spec", policy_schema()), ("status", open())])},
-                "subresources": {"status": {}},
-            })
-        };
         json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": {"name": "clusterimagepolicies.policy.sigstore.dev"},
@@ -118,7 +115,7 @@ impl Installation {
                         "clientConfig": self.client_config("/resource-conversion"),
                     },
                 },
-                "versions": [version("v1alpha1", true), version("v1beta1", false)],
+                "versions": policy_versions(),
             },
         })
     }
@@ -147,6 +144,11 @@ impl Installation {
                     {
                         "apiGroups": ["policy.sigstore.dev"],
                         "resources": ["clusterimagepolicies", "trustroots"], "verbs": watch,
+                    },
+                    {
+                        "apiGroups": ["policy.sigstore.dev"],
+                        "resources": ["clusterimagepolicies/status", "trustroots/status"],
+                        "verbs": ["patch"],
                     },
                     {"apiGroups": [""], "resources": ["secrets", "serviceaccounts"], "verbs": ["get"]},
                     {
@@ -361,165 +363,7 @@ fn mutated() -> Value {
     ])
 }
 
-// OpenAPI: the types of the fields and nothing else; what they mean is validated by the webhook.
-
-fn object(fields: &[(&str, Value)]) -> Value {
-    let properties: serde_json::Map<String, Value> = fields
-        .iter()
-        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
-        .collect();
-    json!({"type": "object", "properties": properties})
-}
-
-fn list(items: &Value) -> Value {
-    json!({"type": "array", "items": items})
-}
-
-fn text() -> Value {
-    json!({"type": "string"})
-}
-
-fn flag() -> Value {
-    json!({"type": "boolean"})
-}
-
-fn open() -> Value {
-    json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-}
-
-fn texts(names: &[&str]) -> Value {
-    let fields: Vec<(&str, Value)> = names.iter().map(|name| (*name, text())).collect();
-    object(&fields)
-}
-
-fn key_schema() -> Value {
-    object(&[
-        ("data", text()),
-        ("hashAlgorithm", text()),
-        ("kms", text()),
-        ("secretRef", texts(&["name", "namespace"])),
-    ])
-}
-
-fn expression_schema(levels: bool) -> Value {
-    let mut fields = vec![
-        ("type", text()),
-        ("data", text()),
-        ("remote", texts(&["url", "sha256sum"])),
-        ("configMapRef", texts(&["name", "namespace", "key"])),
-    ];
-    if levels {
-        let flags = [
-            "fetchConfigFile",
-            "includeSpec",
-            "includeObjectMeta",
-            "includeTypeMeta",
-        ];
-        fields.extend(flags.map(|name| (name, flag())));
-    }
-    object(&fields)
-}
-
-fn policy_schema() -> Value {
-    let keyless = object(&[
-        ("url", text()),
-        ("ca-cert", key_schema()),
-        (
-            "identities",
-            list(&texts(&[
-                "issuer",
-                "issuerRegExp",
-                "subject",
-                "subjectRegExp",
-            ])),
-        ),
-        ("trustRootRef", text()),
-        ("insecureIgnoreSCT", flag()),
-    ]);
-    let source = object(&[
-        ("oci", text()),
-        ("tagPrefix", text()),
-        ("signaturePullSecrets", list(&texts(&["name"]))),
-    ]);
-    let attestation = object(&[
-        ("name", text()),
-        ("predicateType", text()),
-        ("policy", expression_schema(true)),
-    ]);
-    let authority = object(&[
-        ("name", text()),
-        ("key", key_schema()),
-        ("keyless", keyless),
-        ("static", texts(&["action", "message"])),
-        ("source", list(&source)),
-        ("ctlog", texts(&["url", "trustRootRef"])),
-        ("attestations", list(&attestation)),
-        ("rfc3161timestamp", texts(&["trustRootRef"])),
-        ("signatureFormat", text()),
-    ]);
-    let selector = object(&[
-        (
-            "matchLabels",
-            json!({"type": "object", "additionalProperties": text()}),
-        ),
-        (
-            "matchExpressions",
-            list(&object(&[
-                ("key", text()),
-                ("operator", text()),
-                ("values", list(&text())),
-            ])),
-        ),
-    ]);
-    let matches = object(&[
-        ("group", text()),
-        ("version", text()),
-        ("resource", text()),
-        ("selector", selector),
-    ]);
-    object(&[
-        ("images", list(&texts(&["glob"]))),
-        ("authorities", list(&authority)),
-        ("mode", text()),
-        ("match", list(&matches)),
-        ("policy", expression_schema(true)),
-    ])
-}
-
 fn trust_root_definition() -> Value {
-    let subject = texts(&["organization", "commonName"]);
-    let bytes = json!({"type": "string", "format": "byte"});
-    let authority = object(&[
-        ("subject", subject),
-        ("uri", text()),
-        ("certChain", bytes.clone()),
-    ]);
-    let log = object(&[
-        ("baseURL", text()),
-        ("hashAlgorithm", text()),
-        ("publicKey", bytes.clone()),
-    ]);
-    let keys = object(&[
-        ("certificateAuthorities", list(&authority)),
-        ("tLogs", list(&log)),
-        ("ctLogs", list(&log)),
-        ("timestampAuthorities", list(&authority)),
-    ]);
-    let target = [
-        ("targets", text()),
-        ("trustedRootTarget", text()),
-        ("root", bytes.clone()),
-    ];
-    let with = |field: (&'static str, Value)| {
-        let mut fields = target.to_vec();
-        fields.push(field);
-        object(&fields)
-    };
-    let spec = object(&[
-        ("sigstoreKeys", keys),
-        ("remote", with(("mirror", text()))),
-        ("repository", with(("mirrorFS", bytes))),
-    ]);
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "trustroots.policy.sigstore.dev"},
@@ -529,11 +373,7 @@ fn trust_root_definition() -> Value {
                 "kind": "TrustRoot", "plural": "trustroots", "singular": "trustroot",
                 "categories": ["all", "sigstore"],
             },
-            "versions": [{
-                "name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": object(&[("spec", spec), ("status", open())])},
-                "subresources": {"status": {}},
-            }],
+            "versions": trust_root_versions(),
         },
     })
 }

@@ -12,7 +12,7 @@ use runtime::{Context, Figure, FigureKind, Listener};
 use serde_json::Value;
 
 use crate::cache::Cache;
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::config::Config;
 use crate::decision::{Evaluation, IMAGES_PARALLEL};
 use crate::documents;
@@ -48,6 +48,8 @@ pub struct Service {
     synced: AtomicBool,
     /// Wakes who waits for that.
     known: tokio::sync::Notify,
+    /// Whether each object of the cluster can be used, for whoever writes that into it.
+    states: tokio::sync::watch::Sender<Vec<cluster::State>>,
     /// Why some or all objects are not in force, when they are not.
     problem: RwLock<Option<String>>,
     decisions: Ring,
@@ -391,6 +393,8 @@ impl Service {
     /// Puts the objects of the cluster in force. What cannot be used denies.
     fn apply(&self, documents: &[documents::Origin]) {
         let objects = Objects::compile(documents, &self.config);
+        self.states
+            .send_replace(cluster::states(documents, &objects.problems));
         let problems: Vec<String> = objects
             .problems
             .iter()
@@ -459,6 +463,7 @@ impl runtime::Service for Service {
             seen: tokio::sync::Mutex::new(documents),
             objects: RwLock::new(Arc::new(objects)),
             problem: RwLock::new(None),
+            states: tokio::sync::watch::Sender::new(Vec::new()),
             synced: AtomicBool::new(cluster.is_none()),
             known: tokio::sync::Notify::new(),
             cluster,
@@ -479,6 +484,10 @@ impl runtime::Service for Service {
         match &service.cluster {
             Some(cluster) => {
                 let follower = Arc::clone(&service);
+                let (states, clock) = (service.states.subscribe(), context.clock.clone());
+                context
+                    .tasks
+                    .spawn(Arc::clone(cluster).keep_status(states, move || clock.now()));
                 let apply = move |documents: Vec<documents::Origin>| follower.apply(&documents);
                 context.tasks.spawn(Arc::clone(cluster).follow(apply));
                 // The definitions may not be installed yet, and the webhook has to be there for them.

@@ -76,6 +76,56 @@ fn the_webhook_keeps_its_authority_in_what_names_it() {
 }
 
 #[test]
+fn kubectl_explains_the_fields_of_policies_and_trust_roots() {
+    let corner = Corner::new("explained");
+    for (field, text) in [
+        (
+            "clusterimagepolicy.spec.authorities.keyless.identities.subject",
+            "Subject of the",
+        ),
+        (
+            "clusterimagepolicy.spec.images.glob",
+            "which stops at a slash",
+        ),
+        ("trustroot.spec.remote.mirror", "URL of the repository"),
+    ] {
+        let _ = corner
+            .kubectl
+            .run(&["explain", field])
+            .succeeds()
+            .says(text);
+    }
+}
+
+#[test]
+fn a_policy_says_in_its_status_whether_it_can_be_used_and_why_not() {
+    let corner = Corner::new("status");
+    let _ = corner
+        .kubectl
+        .apply(&policy("status-good", &admit_all(&corner)))
+        .succeeds();
+    let spec = json!({
+        "images": [{"glob": corner.glob()}],
+        "authorities": [{"key": {"secretRef": {"name": "status-gone"}}}],
+    });
+    let _ = corner
+        .kubectl
+        .apply(&policy("status-bad", &spec))
+        .succeeds();
+    for (name, condition) in [("status-good", "Ready"), ("status-bad", "Ready=False")] {
+        let condition = format!("--for=condition={condition}");
+        let name = format!("clusterimagepolicy/{name}");
+        let wait = ["wait", &condition, "--timeout=60s", &name];
+        let _ = corner.kubectl.run(&wait).succeeds();
+    }
+    let bad = corner.kubectl.get(&["clusterimagepolicy", "status-bad"]);
+    let ready = &bad["status"]["conditions"][0];
+    assert_eq!(ready["message"], "secret \"status-gone\" not found");
+    let delete = ["delete", "cip", "status-good", "status-bad"];
+    let _ = corner.kubectl.run(&delete).succeeds();
+}
+
+#[test]
 fn a_policy_is_defaulted_and_served_in_both_versions() {
     let corner = Corner::new("versions");
     corner.policy("versions", &admit_all(&corner));

@@ -1,5 +1,6 @@
 //! A webhook that does not answer: what stays closed, what comes up, and how one gets out.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -168,4 +169,40 @@ fn the_webhook_follows_the_cluster_across_a_restart_of_the_api_server() {
             .is_success()
             .then_some(())
     });
+}
+
+#[test]
+fn a_registration_that_lost_the_authority_is_repaired() {
+    let World { siglab, cluster } = World::start(&[], &["admission.authority_check_secs=1"]);
+    let kubectl = Kubectl::new(&cluster);
+    kubectl.account("default");
+    let kind = "validatingwebhookconfiguration";
+    let authority = || {
+        let object = kubectl.get(&[kind, WORKLOADS]);
+        object["webhooks"][0]["clientConfig"]["caBundle"].clone()
+    };
+    let before = authority();
+    let other = include_str!("../../libs/tsp/tests/vectors/upstream-chain.pem");
+    let other = STANDARD.encode(other);
+    let patch = json!([{
+        "op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": other,
+    }]);
+    let patch = [
+        "patch",
+        kind,
+        WORKLOADS,
+        "--type=json",
+        "--patch",
+        &patch.to_string(),
+    ];
+    let _ = kubectl.run(&patch).succeeds();
+    eventually("the authority is back", || {
+        (authority() == before).then_some(())
+    });
+    let denied = "admission webhook \"policy.sigstore.dev\" denied the request";
+    eventually("the API server asks the webhook again", || {
+        let outcome = kubectl.run(&["run", "asked", "--image", IMAGE, "--dry-run=server"]);
+        outcome.all().contains(denied).then_some(())
+    });
+    drop(siglab);
 }
