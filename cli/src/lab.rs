@@ -31,8 +31,7 @@ pub(crate) async fn run(common: &Common, command: &LabCommand) -> anyhow::Result
         LabCommand::Check(options) => match check::run(common, options).await {
             Ok(code) => Ok(code),
             Err(error) => {
-                let help = format!("siglab lab start {}", options.work.number);
-                output::fail(&error, &help, common.json);
+                output::fail(&error, "siglab help lab check", common.json);
                 Ok(ExitCode::from(UNKNOWN))
             }
         },
@@ -71,16 +70,13 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
 async fn open(common: &Common, work: &Work) -> anyhow::Result<(Workspace, Place)> {
     let workspace = Workspace::open(work)?;
     let lab = Lab::open(common).await?;
+    let number = workspace.exercise.number;
     let (ours, answers) = (&workspace.state.instance, &lab.status.instance);
     if ours != answers {
         return None.advise(
+            format!("exercise {number} was set up in LAB-{ours}, and LAB-{answers} answers"),
             format!(
-                "exercise {} was set up in LAB-{ours}, and LAB-{answers} answers",
-                work.number
-            ),
-            format!(
-                "siglab lab check {} --lab URL    (or begin again: siglab lab reset {0})",
-                work.number
+                "siglab lab check {number} --lab URL    (or begin again: siglab lab reset {number})"
             ),
         );
     }
@@ -106,7 +102,7 @@ async fn solve(common: &Common, options: &Solve) -> anyhow::Result<ExitCode> {
         }
         shown.push(json!({ "title": step.title, "details": details }));
     }
-    let next = format!("siglab lab check {}", options.work.number);
+    let next = format!("siglab lab check {}", workspace.exercise.number);
     if common.json {
         output::object(true, json!({ "steps": shown, "next": next }));
     } else {
@@ -139,7 +135,11 @@ async fn reset(common: &Common, work: &Work) -> anyhow::Result<ExitCode> {
     let kept = match &workspace.state.kubeconfig {
         Some(_) => {
             let lab = Lab::open(common).await?;
-            Place::of(&workspace, lab).take_down(&workspace).await?;
+            let taken_down = Place::of(&workspace, lab).take_down(&workspace).await;
+            taken_down.advise(
+                "the cluster cannot be put back as it was",
+                format!("rm -r {}    (gives up on it)", workspace.folder().display()),
+            )?;
             workspace.set_aside()?
         }
         None => {
@@ -151,14 +151,14 @@ async fn reset(common: &Common, work: &Work) -> anyhow::Result<ExitCode> {
             kept
         }
     };
-    let next = format!("siglab lab start {}", work.number);
+    let next = format!("siglab lab start {}", workspace.exercise.number);
     if common.json {
         let kept = kept.display().to_string();
         output::object(true, json!({ "kept": kept, "next": next }));
     } else {
         output::line(format!(
             "exercise {} is reset; its files are in {}",
-            work.number,
+            workspace.exercise.number,
             kept.display()
         ));
         output::line(format!("begin again: {next}"));

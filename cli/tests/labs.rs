@@ -65,6 +65,25 @@ impl Room {
             .expect("the program can be started")
     }
 
+    /// Types the text's own commands; those of other people are for suites that have them.
+    fn follow_the_text(&self, exercise: &Exercise) {
+        let text = fs::read_to_string(self.folder(exercise).join("exercise.md"));
+        let text = text.expect("it is there");
+        for block in text.split("```sh\n").skip(1) {
+            let block = block.split("```").next().unwrap_or_default();
+            for line in block.lines().filter(|line| line.starts_with("siglab ")) {
+                let output = bash(
+                    &self.home,
+                    &[("SIGLAB_ADMIN", &self.siglab.admin())],
+                    &["-c", line],
+                );
+                // 2 is for what is typed wrong.
+                let code = output.status.code();
+                assert!(matches!(code, Some(0 | 1)), "{line}\n{}", all(&output));
+            }
+        }
+    }
+
     fn folder(&self, exercise: &Exercise) -> PathBuf {
         self.home.dir().join("siglab-lab").join(&exercise.slug)
     }
@@ -106,6 +125,7 @@ fn works(number: usize) {
     let (room, name) = (Room::new(), number.to_string());
     let started = room.must(&["start", &name]);
     assert!(all(&started).contains(&exercise.title), "{}", all(&started));
+    room.follow_the_text(&exercise);
     let (code, said) = room.check(&name);
     assert_eq!(code, 1, "{said:#}");
     assert_eq!(said["points"], 0, "nothing was done: {said:#}");
@@ -266,7 +286,7 @@ fn what_cannot_be_graded_says_so_and_what_to_type() {
         &["the webhook does not read", "siglab up --set"],
     );
     room.siglab.stop();
-    let nobody = room.lab(&["check", "3"]);
+    let nobody = room.lab(&["check"]);
     refused(nobody, 2, &["no lab answers", "siglab up"]);
     room.must(&["reset", "3"]);
 }
@@ -313,18 +333,27 @@ fn path_with_program() -> String {
     format!("{folder}:/usr/local/bin:/usr/bin:/bin")
 }
 
-fn bash(home: &Sandbox, arguments: &[&str]) -> Output {
+fn bash(home: &Sandbox, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     Command::new("bash")
         .args(arguments)
         .current_dir(home.dir())
         .env_clear()
         .env("HOME", home.dir())
         .env("PATH", path_with_program())
-        .env("SIGLAB_LAB_DIR", home.dir().join("lab"))
-        .env("SIGLAB_UP_FLAGS", "--port 0")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .expect("bash can be started")
+}
+
+/// The same for exported scripts, which keep to a folder of their own.
+fn script(home: &Sandbox, arguments: &[&str]) -> Output {
+    let dir = home.dir().join("lab").display().to_string();
+    let variables = [
+        ("SIGLAB_LAB_DIR", dir.as_str()),
+        ("SIGLAB_UP_FLAGS", "--port 0"),
+    ];
+    bash(home, &variables, arguments)
 }
 
 /// A lab that an exported script started; it ends with the value.
@@ -362,9 +391,9 @@ fn exported(format: &str, count: usize) -> Sandbox {
     assert!(output.status.success(), "{}", all(&output));
     let scripts = scripts(&home.dir().join("out"));
     assert_eq!(scripts.len(), count, "{scripts:?}");
-    for script in scripts {
-        let read = bash(&home, &["-n", &script]);
-        assert!(read.status.success(), "{script}: {}", all(&read));
+    for file in scripts {
+        let read = script(&home, &["-n", &file]);
+        assert!(read.status.success(), "{file}: {}", all(&read));
     }
     home
 }
@@ -379,22 +408,22 @@ fn a_killercoda_scenario_verifies_what_was_done_and_nothing_else() {
     let home = exported("killercoda", tasks + 2 * 10);
     let scenario = "out/siglab-09-branch-or-tag";
     let _lab = Started(&home);
-    let setup = bash(&home, &[&format!("{scenario}/setup.sh")]);
+    let setup = script(&home, &[&format!("{scenario}/setup.sh")]);
     let log = fs::read_to_string(home.dir().join("lab/setup.log")).unwrap_or_default();
     assert!(setup.status.success(), "{log}");
-    let wait = bash(&home, &[&format!("{scenario}/wait.sh")]);
+    let wait = script(&home, &[&format!("{scenario}/wait.sh")]);
     assert!(
         all(&wait).contains("exercise 9 is set up"),
         "{}",
         all(&wait)
     );
-    let verify = |step: usize| bash(&home, &[&format!("{scenario}/step{step}/verify.sh")]);
+    let verify = |step: usize| script(&home, &[&format!("{scenario}/step{step}/verify.sh")]);
     for step in [1, 2] {
         let output = verify(step);
         assert_eq!(output.status.code(), Some(1), "{}", all(&output));
         assert!(all(&output).contains("hint"), "{}", all(&output));
     }
-    let solve = bash(&home, &["-c", ". lab/env && siglab lab solve 9"]);
+    let solve = script(&home, &["-c", ". lab/env && siglab lab solve 9"]);
     assert!(solve.status.success(), "{}", all(&solve));
     for step in [1, 2] {
         let output = verify(step);
@@ -408,10 +437,10 @@ fn a_ck_x_assessment_gives_its_marks_one_by_one() {
     let checks: usize = exercises.iter().map(|one| one.checks(false).count()).sum();
     let home = exported("ck-x", checks + exercises.len());
     let _lab = Started(&home);
-    let setup = bash(&home, &["out/scripts/setup/q6_setup.sh"]);
+    let setup = script(&home, &["out/scripts/setup/q6_setup.sh"]);
     let log = fs::read_to_string(home.dir().join("lab/setup.log")).unwrap_or_default();
     assert!(setup.status.success(), "{log}");
-    let half = bash(
+    let half = script(
         &home,
         &[
             "-c",
@@ -426,8 +455,8 @@ fn a_ck_x_assessment_gives_its_marks_one_by_one() {
         .as_array()
         .expect("steps")
     {
-        let script = step["verificationScriptFile"].as_str().expect("a script");
-        let output = bash(&home, &[&format!("out/scripts/validation/{script}")]);
+        let file = step["verificationScriptFile"].as_str().expect("a script");
+        let output = script(&home, &[&format!("out/scripts/validation/{file}")]);
         if output.status.success() {
             marks += step["weightage"].as_u64().expect("a number");
         }

@@ -65,7 +65,7 @@ impl Check {
         let hint = match (passed, seen) {
             (true, _) => None,
             (false, Observation::Unusable(_)) => {
-                Some("put that right first; until then what was there before counts".to_owned())
+                Some("put that right first, then check again".to_owned())
             }
             (false, _) => self.hint(&observed),
         };

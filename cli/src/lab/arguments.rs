@@ -22,9 +22,15 @@ pub(crate) enum LabCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct Work {
-    /// Exercise, by its number
+    /// Exercise, by its number [default: the one that is started]
     #[arg(value_name = "N")]
-    pub(crate) number: usize,
+    pub(crate) number: Option<usize>,
+    #[command(flatten)]
+    pub(crate) place: Folder,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Folder {
     /// Working folder; the webhook reads its folder policies
     #[arg(
         long,
@@ -38,8 +44,11 @@ pub(crate) struct Work {
 
 #[derive(Args, Debug)]
 pub(crate) struct Start {
+    /// Exercise, by its number
+    #[arg(value_name = "N")]
+    pub(crate) number: usize,
     #[command(flatten)]
-    pub(crate) work: Work,
+    pub(crate) place: Folder,
     /// Folder that the webhook reads [default: policies in the working folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) policies: Option<PathBuf>,

@@ -1,9 +1,9 @@
 //! `siglab lab check`: grades from what the webhook or the cluster does.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Context as _;
-use labs::{Check, Observation, What};
+use labs::{Check, Exercise, Observation, What};
 use serde_json::{Value, json};
 
 use super::{
@@ -44,7 +44,7 @@ impl Row {
 pub(crate) async fn run(common: &Common, options: &arguments::Check) -> anyhow::Result<ExitCode> {
     let (mut workspace, place) = open(common, &options.work).await?;
     let mut rows = grade(&mut workspace, &place).await?;
-    let number = options.work.number;
+    let number = workspace.exercise.number;
     if let Some(task) = options.task {
         rows.retain(|row| row.task == task);
         let last = workspace.exercise.tasks.len();
@@ -125,7 +125,10 @@ fn show(workspace: &Workspace, rows: &[Row]) {
 /// # Errors
 /// When it cannot be seen what is so.
 pub(crate) async fn grade(workspace: &mut Workspace, place: &Place) -> anyhow::Result<Vec<Row>> {
-    let unusable = place.settle().await?;
+    let unusable = match place.settle().await? {
+        Some(reason) => Some(reason),
+        None => tampered(&workspace.exercise, &place.settings().await?),
+    };
     let values = workspace.values(place.lab())?;
     let exercise = workspace.exercise.clone();
     let mut rows = Vec::new();
@@ -171,6 +174,19 @@ pub(crate) async fn grade(workspace: &mut Workspace, place: &Place) -> anyhow::R
         }
     }
     Ok(rows)
+}
+
+/// Which settings of the controller are no longer those of the exercise: it is not about them.
+fn tampered(exercise: &Exercise, found: &BTreeMap<String, String>) -> Option<String> {
+    let wanted = exercise.settings.entries();
+    let (name, value) = wanted
+        .iter()
+        .find(|(name, value)| found.get(**name) != Some(*value))?;
+    let found = found.get(*name).map_or("not set", String::as_str);
+    Some(format!(
+        "the controller's settings are not this exercise's: {name} is {found}, it must stay {value} \
+         (ConfigMap config-policy-controller)"
+    ))
 }
 
 /// What there is to see for a check.

@@ -9,7 +9,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::{
     folder::own_label,
-    place::{CANARY, POLICIES, SYSTEM_NAMESPACE, canary, configuration, in_force, yaml},
+    place::{CANARY, POLICIES, SETTINGS, SYSTEM_NAMESPACE, canary, configuration, in_force, yaml},
     server::{self, Hooks},
 };
 use crate::{client::Lab, output::Advise as _};
@@ -22,7 +22,6 @@ const HEARD: Duration = Duration::from_secs(1);
 
 /// The kind of the policies, in full: short names are for people.
 const POLICY_KIND: &str = "clusterimagepolicies.policy.sigstore.dev";
-const SETTINGS: &str = "config-policy-controller";
 
 /// A cluster that asks the lab's webhook.
 #[derive(Debug)]
@@ -41,8 +40,7 @@ struct Ended {
 impl Cluster {
     async fn kubectl(&self, arguments: &[&str], input: &str) -> anyhow::Result<Ended> {
         let mut child = Command::new("kubectl")
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
+            .env("KUBECONFIG", &self.kubeconfig)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -67,11 +65,8 @@ impl Cluster {
         if ended.good {
             return Ok(ended.output);
         }
-        let line = format!(
-            "kubectl --kubeconfig {} {}",
-            self.kubeconfig.display(),
-            arguments.join(" ")
-        );
+        let file = self.kubeconfig.display();
+        let line = format!("KUBECONFIG={file} kubectl {}", arguments.join(" "));
         None.advise(
             format!("kubectl {}: {}", arguments.join(" "), ended.errors),
             line,
@@ -113,8 +108,8 @@ impl Cluster {
     /// # Errors
     /// What is in the way.
     pub(crate) async fn prepare(&self) -> anyhow::Result<Vec<Value>> {
-        let install = "siglab manifests admission | kubectl apply -f -    (and: siglab up --set \
-                       admission.kubeconfig=FILE)";
+        let install = "siglab manifests admission | kubectl apply -f -    (and siglab up --set \
+                       admission.kubeconfig=FILE; without a cluster: --kubeconfig '')";
         let policies = self
             .get(&[POLICY_KIND])
             .await
@@ -136,17 +131,9 @@ impl Cluster {
                     .advise(missing, install)?,
             );
         }
-        let settings = [
-            "get",
-            "--output=json",
-            "configmap",
-            SETTINGS,
-            "--namespace",
-            SYSTEM_NAMESPACE,
-        ];
-        let found = self.kubectl(&settings, "").await?;
-        if found.good {
-            before.push(cleaned(serde_json::from_str(&found.output)?));
+        let settings = self.settings().await?;
+        if !settings.is_null() {
+            before.push(cleaned(settings));
         }
         self.apply(&yaml(&canary())?).await?;
         let seen = self
@@ -203,6 +190,18 @@ impl Cluster {
 
     pub(crate) async fn configure(&self, entries: &BTreeMap<&str, String>) -> anyhow::Result<()> {
         self.apply(&configuration(entries).to_string()).await
+    }
+
+    /// The object of the controller's settings, if there is one.
+    ///
+    /// # Errors
+    /// When kubectl cannot be started.
+    pub(crate) async fn settings(&self) -> anyhow::Result<Value> {
+        let found = ["get", "--output=json", "configmap", SETTINGS, "--namespace"];
+        let found = self
+            .kubectl(&[&found[..], &[SYSTEM_NAMESPACE]].concat(), "")
+            .await?;
+        Ok(serde_json::from_str(&found.output).unwrap_or_default())
     }
 
     /// Makes namespaces in which Pods can be created.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use stack::manifests::Installation;
 
 use super::{
-    place::{CANARY, POLICIES, canary, configuration, in_force, yaml},
+    place::{CANARY, POLICIES, SETTINGS, canary, configuration, in_force, yaml},
     server::{self, Hooks},
     workspace::{files, write},
 };
@@ -26,7 +26,7 @@ use crate::{
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// The file of the controller's settings.
-const SETTINGS: &str = "00-settings.yaml";
+const SETTINGS_FILE: &str = "00-settings.yaml";
 
 /// A lab, and the folders of an exercise in it.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Folder {
     }
 
     pub(crate) fn configure(&self, entries: &BTreeMap<&str, String>) -> anyhow::Result<()> {
-        self.put(SETTINGS, &yaml(&configuration(entries))?)
+        self.put(SETTINGS_FILE, &yaml(&configuration(entries))?)
     }
 
     /// Why the policies of the folder are not in force, if they are not.
@@ -116,7 +116,9 @@ impl Folder {
     /// When the webhook reads another folder, or does not answer.
     pub(crate) async fn settle(&self) -> anyhow::Result<Option<String>> {
         if let Some(reason) = reload(&self.lab).await? {
-            return Ok(Some(format!("the webhook refuses the policies: {reason}")));
+            return Ok(Some(format!(
+                "the webhook refuses the policies, and goes on with the last good ones: {reason}"
+            )));
         }
         let known = in_force(&self.lab).await?;
         for path in files(&self.policies)? {
@@ -135,6 +137,19 @@ impl Folder {
             }
         }
         Ok(None)
+    }
+
+    /// The object of the controller's settings; of several the last counts.
+    pub(crate) fn settings(&self) -> anyhow::Result<Value> {
+        let mut settings = Value::Null;
+        for path in files(&self.policies)? {
+            let objects = documents::objects(&path).unwrap_or_default();
+            let found = objects.into_iter().rfind(|object| {
+                object["kind"] == "ConfigMap" && object["metadata"]["name"] == SETTINGS
+            });
+            settings = found.unwrap_or(settings);
+        }
+        Ok(settings)
     }
 
     /// Writes the registrations as they are installed, when the exercise is about them.

@@ -19,6 +19,9 @@ pub(crate) const POLICIES: &str = "policy.sigstore.dev";
 /// Namespace of the controller.
 pub(crate) const SYSTEM_NAMESPACE: &str = "cosign-system";
 
+/// Name of the controller's settings.
+pub(crate) const SETTINGS: &str = "config-policy-controller";
+
 /// Name of a policy that shows whether the webhook reads what is written.
 pub(crate) const CANARY: &str = "siglab-lab-canary";
 
@@ -169,6 +172,18 @@ impl Place {
         }
     }
 
+    /// The controller's settings as they are written now.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) async fn settings(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let map = match self {
+            Self::Cluster(cluster) => cluster.settings().await?,
+            Self::Folder(folder) => folder.settings()?,
+        };
+        Ok(serde_json::from_value(map["data"].clone()).unwrap_or_default())
+    }
+
     /// What becomes of a Pod.
     ///
     /// # Errors
@@ -227,7 +242,7 @@ pub(crate) async fn in_force(lab: &Lab) -> anyhow::Result<Vec<Value>> {
 pub(crate) fn configuration(entries: &BTreeMap<&str, String>) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "config-policy-controller", "namespace": SYSTEM_NAMESPACE},
+        "metadata": {"name": SETTINGS, "namespace": SYSTEM_NAMESPACE},
         "data": entries,
     })
 }

@@ -1,6 +1,6 @@
 //! `siglab lab start`, and the steps that solutions are made of.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use labs::{Change, Exercise, Image, Signer, Values};
@@ -26,19 +26,19 @@ pub(crate) async fn start(common: &Common, options: &Start) -> anyhow::Result<Ex
         .kubeconfig
         .as_deref()
         .filter(|file| !file.is_empty());
-    let dir = absolute(&options.work.dir)?;
+    let dir = absolute(&options.place.dir)?;
     let state = State {
         instance: lab.status.instance.clone(),
         policies: match &options.policies {
             Some(policies) => absolute(policies)?,
             None => dir.join("policies"),
         },
-        kubeconfig: kubeconfig.map(|file| absolute(file.as_ref())).transpose()?,
+        kubeconfig: kubeconfig.map(files).transpose()?,
         images: Default::default(),
         remembered: Default::default(),
         before: Vec::new(),
     };
-    let mut workspace = Workspace::new(&options.work, state)?;
+    let mut workspace = Workspace::new(options.number, dir, state)?;
     if workspace.state.kubeconfig.is_some() {
         workspace.state.policies = workspace.folder().join("policies");
     }
@@ -53,6 +53,16 @@ pub(crate) async fn start(common: &Common, options: &Start) -> anyhow::Result<Ex
     }
     show(&workspace, &place, common.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A kubeconfig, or a list of them as kubectl reads it.
+fn files(kubeconfig: &str) -> anyhow::Result<PathBuf> {
+    let parts = kubeconfig.split(':').filter(|part| !part.is_empty());
+    let parts = parts.map(|part| absolute(part.as_ref()));
+    let parts: Vec<String> = parts
+        .map(|part| part.map(|path| path.display().to_string()))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(parts.join(":").into())
 }
 
 async fn set_up(workspace: &mut Workspace, place: &Place, quiet: bool) -> anyhow::Result<()> {

@@ -59,23 +59,24 @@ impl Workspace {
     /// The exercise that was started in this folder.
     ///
     /// # Errors
-    /// That there is none of this number, or that it was not started here.
+    /// That there is none, or not of this number.
     pub(crate) fn open(work: &Work) -> anyhow::Result<Self> {
-        let exercise = find(work.number)?;
-        let dir = absolute(&work.dir)?;
+        let dir = absolute(&work.place.dir)?;
+        let (shown, elsewhere) = (dir.display(), "(or name its folder: --dir DIR)");
+        let exercise = match work.number {
+            Some(number) => find(number)?,
+            None => started(&dir)?.advise(
+                format!("no exercise is started in {shown}"),
+                format!("siglab lab start 1    {elsewhere}"),
+            )?,
+        };
         let path = dir.join(&exercise.slug).join(STATE);
         let bytes = runtime::files::read_optional(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
+        let number = exercise.number;
         let bytes = bytes.advise(
-            format!(
-                "exercise {} is not started in {}",
-                work.number,
-                dir.display()
-            ),
-            format!(
-                "siglab lab start {}    (or name its folder: --dir DIR)",
-                work.number
-            ),
+            format!("exercise {number} is not started in {shown}"),
+            format!("siglab lab start {number}    {elsewhere}"),
         )?;
         let state = serde_json::from_slice(&bytes).advise(
             format!("{} is not what start wrote", path.display()),
@@ -92,16 +93,13 @@ impl Workspace {
     ///
     /// # Errors
     /// When one is started already.
-    pub(crate) fn new(work: &Work, state: State) -> anyhow::Result<Self> {
-        let exercise = find(work.number)?;
-        let dir = absolute(&work.dir)?;
-        for other in labs::exercises()? {
-            if dir.join(&other.slug).join(STATE).exists() {
-                return None.advise(
-                    format!("exercise {} is started in {}", other.number, dir.display()),
-                    format!("siglab lab reset {}", other.number),
-                );
-            }
+    pub(crate) fn new(number: usize, dir: PathBuf, state: State) -> anyhow::Result<Self> {
+        let exercise = find(number)?;
+        if let Some(other) = started(&dir)? {
+            return None.advise(
+                format!("exercise {} is started in {}", other.number, dir.display()),
+                format!("siglab lab reset {}", other.number),
+            );
         }
         Ok(Self {
             exercise,
@@ -195,6 +193,12 @@ impl Workspace {
         let _ = fs::remove_file(kept.join(STATE));
         Ok(kept)
     }
+}
+
+/// The exercise that is started in a folder.
+fn started(dir: &Path) -> anyhow::Result<Option<Exercise>> {
+    let mut all = labs::exercises()?.into_iter();
+    Ok(all.find(|exercise| dir.join(&exercise.slug).join(STATE).exists()))
 }
 
 fn find(number: usize) -> anyhow::Result<Exercise> {
