@@ -26,6 +26,8 @@ pub(crate) async fn run_export(common: &Common, options: &arguments::Export) -> 
     let mut carried = ExportOptions {
         referrers: !options.no_signatures,
         legacy_tags: !options.no_signatures,
+        platforms: options.platforms.clone(),
+        signature_repositories: options.signature_repositories.clone(),
         ..ExportOptions::default()
     };
     let mut http = client::http(common)?;

@@ -371,6 +371,12 @@ pub(crate) struct Export {
     /// File to write: an OCI image layout in a tar
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// Take the images for this platform alone out of an index; may be repeated [default: all]
+    #[arg(long = "platform", value_name = "OS/ARCH")]
+    pub(crate) platforms: Vec<airgap::Platform>,
+    /// Look for signatures in this repository too, as of COSIGN_REPOSITORY; may be repeated
+    #[arg(long = "signature-repository", value_name = "HOST/NAME")]
+    pub(crate) signature_repositories: Vec<String>,
     /// Leave signatures and attestations out
     #[arg(long)]
     pub(crate) no_signatures: bool,
