@@ -248,7 +248,14 @@ fn what_docker_saves_is_imported_signed_exported_and_loaded() {
     assert_eq!(split(&by_digest).0, "team/app");
 
     let _ = docker(&scene, &["rmi", "example.test/team/app:v1"]).succeeds();
-    let _ = run(&["export", &image, "--output", "lab.tar"]);
+    let _ = run(&[
+        "export",
+        &image,
+        "--platform",
+        "linux/amd64",
+        "--output",
+        "lab.tar",
+    ]);
     let loaded = docker(&scene, &["load", "--input", "lab.tar"]).succeeds();
     let _ = loaded.says(&format!("Loaded image: {image}"));
     assert_eq!(inspect(&scene, &image)["Id"], id);
