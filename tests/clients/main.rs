@@ -9,6 +9,7 @@ mod authorities;
 mod commands;
 mod cosign;
 mod docker;
+mod full_disk;
 mod grpc;
 mod guardrails;
 mod interactive;

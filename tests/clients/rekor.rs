@@ -3,7 +3,7 @@
 use crate::scene::{Scene, sha256_hex, text};
 
 /// A key, a signature over a file, and both as rekor-cli takes them.
-fn signed_file(scene: &Scene) {
+pub(crate) fn signed_file(scene: &Scene) {
     scene.home.write("file.txt", "hello\n");
     let key = [
         "ecparam",

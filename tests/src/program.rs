@@ -40,6 +40,30 @@ impl Siglab {
         }
     }
 
+    /// Starts the program with its state in a new folder of `disk`.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_on(disk: &Path) -> Self {
+        let dir = TempDir::with_prefix_in("siglab-lab-", disk).expect("a temporary directory");
+        let (child, ready) = start(dir.path(), &[]);
+        Self {
+            children: vec![child],
+            dir,
+            ready,
+        }
+    }
+
+    /// Whether the program that was started is still the one that runs.
+    ///
+    /// # Panics
+    /// When it cannot be watched.
+    pub fn is_running(&mut self) -> bool {
+        let mut ended = self.children.iter_mut().map(|child| child.try_wait());
+        ended.all(|ended| ended.expect("the program can be watched").is_none())
+    }
+
     /// Starts every service as a program of its own; there is no admission among them.
     ///
     /// # Panics
