@@ -25,6 +25,7 @@ impl V1Log {
     /// Opens the tree in `v1/`. Blocks.
     pub(crate) fn open(context: &Context) -> anyhow::Result<Self> {
         let key = runtime::keys::load_or_generate(&context.dir, "v1", KeyKind::EcdsaP256)?;
+        refuse_public(key.public_key(), &context.dir, "v1")?;
         let host = host(&context.urls.own("v1"))?;
         let tree = TreeId::of_key(key.public_key());
         let log_id = hex::encode(key.public_key().key_id());
@@ -71,6 +72,7 @@ impl V2Log {
             LogKey::Ed25519 => KeyKind::Ed25519,
         };
         let key = runtime::keys::load_or_generate(&context.dir, "v2", kind)?;
+        refuse_public(key.public_key(), &context.dir, "v2")?;
         let host = host(&context.urls.own("v2"))?;
         let dir = context.dir.join("v2");
         let (log, signer) = open(&dir, host.clone(), &host, Scheme::Note, key, context)?;
@@ -85,6 +87,16 @@ impl V2Log {
     pub(crate) fn log_id(&self) -> [u8; 32] {
         self.signer.signer().verifier().key_id()
     }
+}
+
+/// A lab must never log with a public instance's key.
+fn refuse_public(key: &PublicKey, dir: &Path, role: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !x509::public_instance::is_public_key(key.spki_der()),
+        "key {} is a public Sigstore instance's",
+        runtime::keys::path(dir, role).display()
+    );
+    Ok(())
 }
 
 fn open(
@@ -110,5 +122,27 @@ fn host(url: &Url) -> anyhow::Result<String> {
     match url.host_str() {
         Some(host) => Ok(host.to_owned()),
         None => bail!("the log's external URL {url} has no host name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody here has such a private key, so the check is asked about the public ones.
+    #[test]
+    fn keys_of_the_public_instance_are_refused() {
+        let root =
+            include_bytes!("../../../libs/verify/tests/vectors/public_good_trusted_root.json");
+        let root = bundle::TrustedRoot::from_json(root).unwrap();
+        assert!(!root.tlogs.is_empty());
+        for log in root.tlogs {
+            let key = PublicKey::from_spki_der(&log.public_key.raw_bytes).unwrap();
+            let refusal = refuse_public(&key, Path::new("rekor"), "v1").unwrap_err();
+            let said = "key rekor/keys/v1.pem is a public Sigstore instance's";
+            assert_eq!(refusal.to_string(), said);
+        }
+        let own = SigningKey::generate(KeyKind::EcdsaP256).unwrap();
+        refuse_public(own.public_key(), Path::new("rekor"), "v1").unwrap();
     }
 }
