@@ -11,12 +11,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bundle::{Bundle, TransparencyLogEntry, TrustedRoot};
 use crypto::{KeyKind, SigningKey};
-use runtime::{
-    Clock,
-    settings::{Settings, Sources},
-};
+use runtime::Clock;
 use serde_json::Value;
-use stack::{Stack, maintenance};
+use siglab_testing::Lab as Fixture;
+use stack::maintenance;
 use tempfile::TempDir;
 use tuf_metadata::Updater;
 
@@ -47,7 +45,7 @@ pub struct Lab {
     pub(crate) promises: Mutex<Vec<Promise>>,
     /// Handed out, those of the promises not counted.
     pub(crate) certificates: AtomicUsize,
-    stack: Option<Stack>,
+    fixture: Option<Fixture>,
     dir: TempDir,
 }
 
@@ -64,9 +62,7 @@ impl Lab {
         let mut lab = Self::start().await?;
         test(&mut lab).await?;
         world::check(&lab).await?;
-        if let Some(stack) = lab.stack.take() {
-            stack.stop().await;
-        }
+        lab.fixture = None;
         fsck(lab.dir.path())?;
         Ok(())
     }
@@ -74,14 +70,14 @@ impl Lab {
     async fn start() -> anyhow::Result<Self> {
         let dir = TempDir::with_prefix("siglab-flow-")?;
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse()?);
-        let stack = Some(stack(&dir, &clock).await?);
+        let fixture = Some(fixture(&dir, &clock).await?);
         let http = runtime::http::client(None)?;
         Ok(Self {
             clock,
             http,
             promises: Mutex::default(),
             certificates: AtomicUsize::new(0),
-            stack,
+            fixture,
             dir,
         })
     }
@@ -102,12 +98,14 @@ impl Lab {
         &mut self,
         look: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        if let Some(stack) = self.stack.take() {
-            stack.stop().await;
-        }
+        self.fixture = None;
         look(self.dir.path())?;
-        self.stack = Some(stack(&self.dir, &self.clock).await?);
+        self.fixture = Some(fixture(&self.dir, &self.clock).await?);
         Ok(())
+    }
+
+    fn fixture(&self) -> &Fixture {
+        self.fixture.as_ref().expect("it runs until it is dropped")
     }
 
     /// URL of a listener, without a trailing slash.
@@ -116,10 +114,7 @@ impl Lab {
     /// When there is no such listener.
     #[must_use]
     pub fn url(&self, service: &str, listener: &str) -> String {
-        self.stack
-            .as_ref()
-            .expect("it runs until it is dropped")
-            .url(service, listener)
+        self.fixture().url(service, listener)
     }
 
     /// Body of a successful answer.
@@ -141,11 +136,7 @@ impl Lab {
     /// # Errors
     /// When the issuer gives none.
     pub async fn token(&self, email: &str) -> anyhow::Result<String> {
-        let issuer = self.url("oidc", "http");
-        let token = self
-            .get(&format!("{issuer}/token?audience=sigstore&email={email}"))
-            .await?;
-        Ok(String::from_utf8(token)?)
+        self.fixture().token([("email", email)]).await
     }
 
     /// A certificate in PEM for a new key.
@@ -197,13 +188,9 @@ impl Lab {
     }
 }
 
-async fn stack(dir: &TempDir, clock: &Clock) -> anyhow::Result<Stack> {
-    let sources = Sources {
-        data_dir: Some(dir.path().to_owned()),
-        any_port: true,
-        ..Sources::default()
-    };
-    Stack::start(Settings::load(&sources)?, clock.clone()).await
+async fn fixture(dir: &TempDir, clock: &Clock) -> anyhow::Result<Fixture> {
+    let builder = Fixture::builder().clock(clock.clone()).data_dir(dir.path());
+    builder.start().await
 }
 
 /// Folder and text of every part of a lab in which everything holds.
