@@ -2,11 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use crypto::{KeyKind, SigningKey};
 use fulcio::Config;
 use serde_json::json;
 
-use crate::lab::{Lab, NOW, jws, write};
+use crate::lab::{Lab, NOW, jws, openssl, write};
 
 const EMAIL: &str = "a@example.com";
 
@@ -188,9 +189,48 @@ async fn only_listed_algorithms_count_and_rs256_when_none_is() {
     lab.sign(&der, EMAIL).await.bad_token();
 }
 
+#[tokio::test]
+async fn pss_signatures_are_not_verified_even_when_listed() {
+    let lab = Lab::start().await;
+    let names = ["PS256", "PS384", "PS512", "RS256", "RS384"];
+    *lab.issuer.discovery.lock().unwrap() = json!({"id_token_signing_alg_values_supported": names});
+    let claims = lab
+        .issuer
+        .claims("", &json!({"email": EMAIL, "email_verified": true}));
+    write(
+        lab.dir.path(),
+        "key.pem",
+        &lab.issuer.key_copy().to_pkcs8_pem(),
+    );
+    for (algorithm, padding, is_taken) in [
+        ("RS256", "pkcs1", true),
+        ("RS384", "pkcs1", true),
+        ("PS256", "pss", false),
+        ("PS384", "pss", false),
+        ("PS512", "pss", false),
+    ] {
+        let header = json!({"alg": algorithm, "kid": lab.issuer.key_id()});
+        let unsigned = jws(&header, &claims, &lab.issuer.key_copy());
+        let (message, _) = unsigned.rsplit_once('.').unwrap();
+        write(lab.dir.path(), "message", message);
+        let hash = format!("-sha{}", &algorithm[2..]);
+        let mode = format!("rsa_padding_mode:{padding}");
+        let flags = [
+            "dgst", &hash, "-sign", "key.pem", "-sigopt", &mode, "message",
+        ];
+        let signature = URL_SAFE_NO_PAD.encode(openssl(lab.dir.path(), &flags));
+        let answer = lab.sign(&format!("{message}.{signature}"), EMAIL).await;
+        assert_eq!(
+            answer.status == 200,
+            is_taken,
+            "{algorithm}: {}",
+            answer.body
+        );
+    }
+}
+
 /// The token with its DER signature as `r ‖ s`.
 fn raw_signature(token: &str) -> String {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let (message, signature) = token.rsplit_once('.').unwrap();
     let der = URL_SAFE_NO_PAD.decode(signature).unwrap();
     let r_length = usize::from(der[3]);
