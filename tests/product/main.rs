@@ -3,6 +3,7 @@
 //! `cargo test --package tests --test product`.
 
 mod documents;
+mod environment;
 mod examples;
 mod manual;
 mod release;
