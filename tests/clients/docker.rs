@@ -117,15 +117,45 @@ fn digest_of(outcome: &Outcome) -> String {
     rest.split_whitespace().next().expect("a digest").to_owned()
 }
 
-#[test]
-fn docker_logs_in_pushes_mounts_and_pulls() {
+/// A lab whose registry knows `ann` alone, and asks for credentials that way.
+fn guarded(scheme: &str) -> (Scene, Daemon) {
     let home = Sandbox::new();
     let users = home.dir().join("users").display().to_string();
     let add = ["-B", "-C", "5", "-b", "-c", &users, "ann", "secret"];
     let _ = home.run(&client("htpasswd"), &add).succeeds();
-    let set = format!("registry.auth.htpasswd={users}");
-    let guarded = ["--set", "registry.auth.access=authenticated", "--set", &set];
-    let (scene, _daemon) = scene(home, &guarded);
+    let settings = [
+        "registry.auth.access=authenticated".to_owned(),
+        format!("registry.auth.scheme={scheme}"),
+        format!("registry.auth.htpasswd={users}"),
+    ];
+    let arguments: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+    scene(home, &arguments)
+}
+
+#[test]
+fn docker_logs_in_with_a_password() {
+    let (scene, _daemon) = guarded("basic");
+    let registry = scene.siglab.registry();
+    let image = format!("{registry}/team/app:v1");
+    import(&scene, "one", &image);
+    docker(&scene, &["push", &image]).fails_with("no basic auth credentials");
+    let login = [
+        "login",
+        "--username",
+        "ann",
+        "--password",
+        "secret",
+        &registry,
+    ];
+    let _ = docker(&scene, &login).succeeds().says("Login Succeeded");
+    let _ = docker(&scene, &["push", &image]).succeeds();
+    let _ = docker(&scene, &["rmi", &image]).succeeds();
+    let _ = docker(&scene, &["pull", &image]).succeeds();
+}
+
+#[test]
+fn docker_logs_in_pushes_mounts_and_pulls() {
+    let (scene, _daemon) = guarded("bearer");
     let registry = scene.siglab.registry();
     let image = format!("{registry}/team/app:v1");
     import(&scene, "one", &image);

@@ -1,5 +1,7 @@
 //! Signatures from before bundles: cosign v3's legacy mode, and cosign v2 with its Fulcio v1 client.
 
+use tests::Siglab;
+
 use crate::scene::{EMAIL, Scene, split};
 
 /// Signs with a cosign by service URLs; `more` are flags that only one of the versions has.
@@ -76,6 +78,34 @@ fn cosign_2_signs_by_fulcio_v1_and_verifies_by_targets() {
     let _ = verify(&scene, "cosign2", &[], EMAIL, &image).succeeds();
     let refused = verify(&scene, "cosign2", &[], "mallory@lab.example", &image);
     refused.fails_with("none of the expected identities matched");
+}
+
+#[test]
+fn cosign_2_verifies_by_keys_in_files() {
+    let mut scene = Scene::new();
+    let _ = scene.initialize("cosign2").succeeds();
+    let image = scene.image("app", "one");
+    sign(&scene, "cosign2", &[], &image);
+    let files = [
+        ("SIGSTORE_ROOT_FILE", "fulcio-chain.pem"),
+        ("SIGSTORE_REKOR_PUBLIC_KEY", "rekor.pub"),
+        ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "ctlog.pub"),
+    ];
+    let own = files.map(|(_, file)| scene.siglab.file(file));
+    // Nothing of the lab is cached, so that the files are all there is to trust.
+    let nowhere = scene.home.dir().join("no-tuf").display().to_string();
+    scene.home.set("TUF_ROOT", nowhere);
+    for ((name, _), path) in files.iter().zip(&own) {
+        scene.home.set(name, path.clone());
+    }
+    let _ = verify(&scene, "cosign2", &["--offline"], EMAIL, &image).succeeds();
+    let other = Siglab::start();
+    for ((name, file), path) in files.iter().zip(&own) {
+        scene.home.set(name, other.file(file));
+        let refused = verify(&scene, "cosign2", &["--offline"], EMAIL, &image);
+        assert!(!refused.is_success(), "another lab's {file} verified");
+        scene.home.set(name, path.clone());
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod legacy;
 mod program;
 mod registry;
 mod registry_clients;
+mod registry_moves;
 mod rekor;
 mod scene;
 mod sigstore_js;
