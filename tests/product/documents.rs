@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _};
 
 use tests::{
     Client, Sandbox, client,
-    documents::{Block, blocks, manual, repository},
+    documents::{Block, blocks, code, manual, repository},
     siglab,
 };
 
@@ -140,6 +140,34 @@ fn each_page_with_commands_has_its_test() {
         .filter(|page| !commands(page).is_empty())
         .collect();
     assert_eq!(with_commands, PAGES);
+}
+
+/// What a text only mentions is not run, but it is there.
+#[test]
+fn commands_and_options_in_texts_exist() {
+    let home = Sandbox::new();
+    let mut seen = 0;
+    for page in manual() {
+        let text = fs::read_to_string(&page).unwrap();
+        for (line, span) in code(&text) {
+            let Some(typed) = span.strip_prefix("siglab ") else {
+                continue;
+            };
+            seen += 1;
+            let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+            let mut words: Vec<_> = typed.split(' ').take_while(is_name).collect();
+            words.push("--help");
+            let help = home.run(&siglab(), &words).succeeds().text();
+            let options = typed
+                .split([' ', '='])
+                .filter(|word| word.starts_with("--"));
+            for option in options {
+                let place = page.display();
+                assert!(help.contains(option), "{place}:{line}: {span}\n{help}");
+            }
+        }
+    }
+    assert!(seen > 10);
 }
 
 #[test]

@@ -122,6 +122,17 @@ pub fn links(page: &str) -> Vec<(usize, &str)> {
     links
 }
 
+/// What stands between backticks in a page's text, with its line.
+#[must_use]
+pub fn code(page: &str) -> Vec<(usize, &str)> {
+    prose(page)
+        .flat_map(|(number, line)| {
+            let odd = line.split('`').skip(1).step_by(2);
+            odd.map(move |span| (number, span))
+        })
+        .collect()
+}
+
 /// What `#…` after a page's name may be: its headings, in lower case, with dashes.
 #[must_use]
 pub fn anchors(page: &str) -> BTreeSet<String> {
