@@ -1,17 +1,17 @@
 //! The cluster as the source of policies, secrets and accounts, and the keeper of the webhook's `caBundle`.
 
+mod authority;
 mod status;
 
 pub(crate) use status::{State, states};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use futures::StreamExt as _;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
@@ -35,40 +35,6 @@ const WATCHED: [(&str, &str, &str, &str, bool); 4] = [
     (POLICY_GROUP, "v1alpha1", "TrustRoot", "trustroots", false),
     ("", "v1", "ConfigMap", "configmaps", true),
     ("", "v1", "Secret", "secrets", true),
-];
-
-/// Objects whose `caBundle` is kept: group, kind, plural, name.
-const CONFIGURATIONS: [(&str, &str, &str, &str); 5] = [
-    (
-        "admissionregistration.k8s.io",
-        "ValidatingWebhookConfiguration",
-        "validatingwebhookconfigurations",
-        "policy.sigstore.dev",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "MutatingWebhookConfiguration",
-        "mutatingwebhookconfigurations",
-        "policy.sigstore.dev",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "ValidatingWebhookConfiguration",
-        "validatingwebhookconfigurations",
-        "validating.clusterimagepolicy.sigstore.dev",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "MutatingWebhookConfiguration",
-        "mutatingwebhookconfigurations",
-        "defaulting.clusterimagepolicy.sigstore.dev",
-    ),
-    (
-        "apiextensions.k8s.io",
-        "CustomResourceDefinition",
-        "customresourcedefinitions",
-        "clusterimagepolicies.policy.sigstore.dev",
-    ),
 ];
 
 /// A connection to the API server.
@@ -201,29 +167,6 @@ impl Cluster {
         });
         Ok(secrets.unwrap_or_default())
     }
-
-    /// Keeps the authority of the webhook's certificate in the objects that name it, looking at them every
-    /// `period`.
-    pub(crate) async fn keep_authority(
-        self: Arc<Self>,
-        period: Duration,
-        pem: impl Fn() -> String + Send,
-    ) {
-        let mut ticks = tokio::time::interval(period);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let encoded = base64::engine::general_purpose::STANDARD.encode(pem());
-            for (group, kind, plural, name) in CONFIGURATIONS {
-                let resource = Self::resource(group, "v1", kind, plural);
-                let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-                if let Err(error) = set_authority(&api, name, &encoded).await {
-                    let error = anyhow::Error::from(error);
-                    tracing::warn!("caBundle of {kind} {name}: {error:#}");
-                }
-            }
-        }
-    }
 }
 
 /// Takes an event; whether what is known changed.
@@ -291,43 +234,6 @@ fn hand_over(known: &[Option<Known>; WATCHED.len()], apply: &impl Fn(Vec<Origin>
             })
             .collect(),
     );
-}
-
-/// Sets every `caBundle` of the object, when there is such an object and one differs.
-async fn set_authority(
-    api: &Api<DynamicObject>,
-    name: &str,
-    encoded: &str,
-) -> Result<(), kube::Error> {
-    let Some(mut object) = api.get_opt(name).await? else {
-        return Ok(());
-    };
-    let mut changed = false;
-    let mut set = |config: Option<&mut Value>| {
-        if let Some(config) = config
-            && config.get("caBundle").and_then(Value::as_str) != Some(encoded)
-        {
-            config["caBundle"] = encoded.into();
-            changed = true;
-        }
-    };
-    set(object
-        .data
-        .pointer_mut("/spec/conversion/webhook/clientConfig"));
-    let webhooks = object
-        .data
-        .get_mut("webhooks")
-        .and_then(Value::as_array_mut);
-    for webhook in webhooks.into_iter().flatten() {
-        if webhook.get("name").and_then(Value::as_str) == Some(name) {
-            set(webhook.get_mut("clientConfig"));
-        }
-    }
-    if changed {
-        api.replace(name, &PostParams::default(), &object).await?;
-        tracing::info!("caBundle of {name} set");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
