@@ -97,7 +97,7 @@ fn main() {
     println!("resident {} MiB", resident_mebibytes());
     drop(log);
     let started = Instant::now();
-    let report = sequencer::fsck(&dir, |_| {}).expect("everything holds");
+    let report = sequencer::fsck(&dir, &[], &mut |_| {}).expect("everything holds");
     println!(
         "fsck of {} files {:.1} s",
         report.files,
