@@ -129,6 +129,12 @@ fn a_full_disk_refuses_writes_serves_reads_and_heals_without_a_restart() {
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("retry-after: "), "{refused}");
     assert!(refused.contains("space"), "the cause is named: {refused}");
+    let ready = |scene: &Scene| {
+        let url = format!("{}/readyz", scene.siglab.admin());
+        scene.run("curl", &["--silent", "--include", &url]).text()
+    };
+    let unready = ready(&scene);
+    assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
     let layer = scene.layer("refused");
     let reference = format!("{}/refused:latest", scene.siglab.registry());
     let append = [
@@ -147,6 +153,8 @@ fn a_full_disk_refuses_writes_serves_reads_and_heals_without_a_restart() {
     assert!(accepted.starts_with("HTTP/1.1 201"), "{accepted}");
     let _ = scene.run("crane", &append).succeeds();
     assert_reads(&scene, &image);
+    let healed = ready(&scene);
+    assert!(healed.starts_with("HTTP/1.1 200"), "{healed}");
     assert!(scene.siglab.is_running());
 
     scene.siglab.stop();
