@@ -292,6 +292,30 @@ fn what_cannot_be_graded_says_so_and_what_to_type() {
 }
 
 #[test]
+fn a_lab_that_was_started_without_a_word_is_used_with_its_own_folder() {
+    let (siglab, home) = (Siglab::start(), Sandbox::new());
+    let start = |variables: &[(&str, &str)]| {
+        program(home.dir())
+            .envs(variables.iter().copied())
+            .args(["lab", "start", "4"])
+            .output()
+            .expect("the program can be started")
+    };
+    let (admin, data) = (siglab.admin(), siglab.data_dir().display().to_string());
+    let output = start(&[("SIGLAB_ADMIN", &admin)]);
+    assert!(all(&output).contains("does not read"), "{}", all(&output));
+    let output = start(&[("SIGLAB_ADMIN", &admin), ("SIGLAB__DATA_DIR", &data)]);
+    assert!(output.status.success(), "{}", all(&output));
+    let policies = siglab.data_dir().join("admission/policies");
+    assert!(policies.join("00-settings.yaml").exists());
+    assert!(
+        all(&output).contains(&policies.display().to_string()),
+        "{}",
+        all(&output)
+    );
+}
+
+#[test]
 fn a_folder_that_the_webhook_refuses_is_the_students_to_put_right() {
     let room = Room::new();
     room.must(&["start", "2"]);

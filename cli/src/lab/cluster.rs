@@ -37,6 +37,13 @@ struct Ended {
     errors: String,
 }
 
+impl Ended {
+    /// What kubectl said in the end; before, it says the same again and again.
+    fn reason(&self) -> &str {
+        self.errors.lines().last().unwrap_or("it does not say why")
+    }
+}
+
 impl Cluster {
     async fn kubectl(&self, arguments: &[&str], input: &str) -> anyhow::Result<Ended> {
         let mut child = Command::new("kubectl")
@@ -68,7 +75,7 @@ impl Cluster {
         let file = self.kubeconfig.display();
         let line = format!("KUBECONFIG={file} kubectl {}", arguments.join(" "));
         None.advise(
-            format!("kubectl {}: {}", arguments.join(" "), ended.errors),
+            format!("kubectl {}: {}", arguments.join(" "), ended.reason()),
             line,
         )
     }

@@ -52,49 +52,65 @@ pub(crate) async fn reload(lab: &Lab) -> anyhow::Result<Option<String>> {
     Ok(Some(answer.text().await?.trim().to_owned()))
 }
 
+/// The first of these folders that the lab's webhook reads, found out by a policy about nothing.
+///
+/// # Errors
+/// That it reads none of them, or likes nothing that is there.
+pub(crate) async fn watched(lab: &Lab, candidates: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    let mut refused = None;
+    for dir in candidates {
+        let path = dir.join(format!("{CANARY}.yaml"));
+        let is_there = dir.exists();
+        if write(&path, &yaml(&canary())?).is_err() {
+            continue;
+        }
+        let problem = reload(lab).await;
+        let seen = in_force(lab).await;
+        let _ = fs::remove_file(&path);
+        reload(lab).await?;
+        refused = problem?.or(refused);
+        if seen?.iter().any(|policy| policy["name"] == CANARY) {
+            return Ok(dir.clone());
+        }
+        if !is_there {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+    if let Some(reason) = refused {
+        return None.advise(
+            format!("the webhook refuses what is in its folder already: {reason}"),
+            "put that right, or move it away, and start again",
+        );
+    }
+    let shown = candidates.first().context("no folder to try")?.display();
+    None.advise(
+        format!("the webhook of the lab at {} does not read {shown}", lab.admin),
+        format!(
+            "siglab up --set admission.policies={shown}    (in place of the lab that runs; or name the \
+             folder that it reads: --policies DIR; or, when it follows a cluster: --kubeconfig FILE)"
+        ),
+    )
+}
+
 impl Folder {
-    /// Makes sure that nothing is in the folder, and that the webhook reads it.
+    /// Makes sure that the folder has nothing that would take part.
     ///
     /// # Errors
     /// What is in the way.
-    pub(crate) async fn prepare(&self) -> anyhow::Result<()> {
-        let shown = self.policies.display();
-        let found = files(&self.policies)?;
-        if let Some(first) = found.first() {
-            return None.advise(
+    pub(crate) fn prepare(&self) -> anyhow::Result<()> {
+        match files(&self.policies)?.first() {
+            None => Ok(()),
+            Some(first) => None.advise(
                 format!(
-                    "{shown} has files that no exercise of this folder wrote, {} among them",
+                    "{} is there already, and no exercise wrote it",
                     first.display()
                 ),
-                "move them away, or name another folder that the webhook reads: --policies DIR",
-            );
-        }
-        let path = self.policies.join(format!("{CANARY}.yaml"));
-        write(&path, &yaml(&canary())?)?;
-        let seen = self.sees_canary().await;
-        let _ = fs::remove_file(&path);
-        reload(&self.lab).await?;
-        if seen? {
-            return Ok(());
-        }
-        None.advise(
-            format!(
-                "the webhook of the lab at {} does not read {shown}",
-                self.lab.admin
+                format!(
+                    "mv {}/*.yaml SOMEWHERE    (exercises begin without any policy)",
+                    self.policies.display()
+                ),
             ),
-            format!(
-                "siglab up --set admission.policies={shown}    (in place of the lab that runs; or, \
-                 when it follows a cluster, --kubeconfig FILE)"
-            ),
-        )
-    }
-
-    async fn sees_canary(&self) -> anyhow::Result<bool> {
-        if let Some(reason) = reload(&self.lab).await? {
-            anyhow::bail!("the webhook refuses its policies: {reason}");
         }
-        let names = in_force(&self.lab).await?;
-        Ok(names.iter().any(|policy| policy["name"] == CANARY))
     }
 
     pub(crate) fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {

@@ -66,7 +66,7 @@ impl Place {
     pub(crate) async fn prepare(&self) -> anyhow::Result<Vec<Value>> {
         match self {
             Self::Cluster(cluster) => cluster.prepare().await,
-            Self::Folder(folder) => folder.prepare().await.map(|()| Vec::new()),
+            Self::Folder(folder) => folder.prepare().map(|()| Vec::new()),
         }
     }
 

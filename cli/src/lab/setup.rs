@@ -1,13 +1,19 @@
 //! `siglab lab start`, and the steps that solutions are made of.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use labs::{Change, Exercise, Image, Signer, Values};
+use labs::{Change, Exercise, Image, Registered, Signer, Values};
+use runtime::settings::{Settings, Sources};
 use serde_json::json;
 
 use super::{
     arguments::Start,
+    folder,
     place::{Place, yaml},
     workspace::{Placed, State, Workspace, absolute},
 };
@@ -22,26 +28,22 @@ use crate::{
 
 pub(crate) async fn start(common: &Common, options: &Start) -> anyhow::Result<ExitCode> {
     let lab = Lab::open(common).await?;
-    let kubeconfig = options
-        .kubeconfig
-        .as_deref()
-        .filter(|file| !file.is_empty());
+    let kubeconfig = options.kubeconfig.as_deref();
+    let kubeconfig = kubeconfig.filter(|file| !file.is_empty());
     let dir = absolute(&options.place.dir)?;
     let state = State {
         instance: lab.status.instance.clone(),
-        policies: match &options.policies {
-            Some(policies) => absolute(policies)?,
-            None => dir.join("policies"),
-        },
-        kubeconfig: kubeconfig.map(files).transpose()?,
-        images: Default::default(),
-        remembered: Default::default(),
+        policies: PathBuf::new(),
+        kubeconfig: kubeconfig.map(kubeconfigs).transpose()?,
+        images: BTreeMap::default(),
+        remembered: BTreeSet::default(),
         before: Vec::new(),
     };
-    let mut workspace = Workspace::new(options.number, dir, state)?;
-    if workspace.state.kubeconfig.is_some() {
-        workspace.state.policies = workspace.folder().join("policies");
-    }
+    let mut workspace = Workspace::new(options.number, dir.clone(), state)?;
+    workspace.state.policies = match &workspace.state.kubeconfig {
+        Some(_) => workspace.folder().join("policies"),
+        None => folder::watched(&lab, &candidates(options, &dir)?).await?,
+    };
     let place = Place::of(&workspace, lab);
     workspace.state.before = place.prepare().await?;
     workspace.save()?;
@@ -55,14 +57,35 @@ pub(crate) async fn start(common: &Common, options: &Start) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
+/// Folders that the webhook may read: the one that is named, or else the student's and that of a lab that
+/// was started without a word.
+fn candidates(options: &Start, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if let Some(policies) = &options.policies {
+        return Ok(vec![absolute(policies)?]);
+    }
+    let mut candidates = vec![dir.join("policies")];
+    let sources = Sources {
+        environment: runtime::settings::environment(),
+        ..Sources::default()
+    };
+    let usual =
+        Settings::load(&sources).map(|settings| settings.data_dir.join("admission/policies"));
+    candidates.extend(usual.ok().filter(|dir| dir.is_dir()));
+    Ok(candidates)
+}
+
 /// A kubeconfig, or a list of them as kubectl reads it.
-fn files(kubeconfig: &str) -> anyhow::Result<PathBuf> {
-    let parts = kubeconfig.split(':').filter(|part| !part.is_empty());
-    let parts = parts.map(|part| absolute(part.as_ref()));
-    let parts: Vec<String> = parts
-        .map(|part| part.map(|path| path.display().to_string()))
-        .collect::<anyhow::Result<_>>()?;
-    Ok(parts.join(":").into())
+fn kubeconfigs(list: &str) -> anyhow::Result<PathBuf> {
+    let mut files = Vec::new();
+    for file in list.split(':').filter(|file| !file.is_empty()) {
+        let path = absolute(file.as_ref())?;
+        path.exists().then_some(()).advise(
+            format!("there is no kubeconfig {}", path.display()),
+            "siglab lab start N --kubeconfig FILE    (without a cluster: --kubeconfig '')",
+        )?;
+        files.push(path.display().to_string());
+    }
+    Ok(files.join(":").into())
 }
 
 async fn set_up(workspace: &mut Workspace, place: &Place, quiet: bool) -> anyhow::Result<()> {
@@ -228,10 +251,12 @@ pub(crate) async fn change(
         place.patch(patch, &values).await?;
         for (pointer, value) in &patch.set {
             let value = values.fill(&value.to_string())?;
-            done.push(format!(
-                "{:?} registration: {pointer} is {value}",
-                patch.registration
-            ));
+            let which = match patch.registration {
+                Registered::Both => "both registrations",
+                Registered::Mutating => "mutating registration",
+                Registered::Validating => "validating registration",
+            };
+            done.push(format!("{which}: {pointer} is {value}"));
         }
     }
     for signing in &step.sign {

@@ -58,9 +58,7 @@ pub fn killercoda(exercise: &Exercise, with_program: bool) -> Result<Vec<Exporte
     }
     let index = json!({
         "title": exercise.title,
-        "description": exercise.summary,
-        "difficulty": exercise.domain,
-        "time": format!("{} minutes", exercise.minutes),
+        "description": format!("{} ({} minutes)", exercise.summary, exercise.minutes),
         "details": details,
         "backend": {"imageid": "ubuntu"},
     });
