@@ -322,7 +322,7 @@ def documents():
                                 "CARGO_HOME": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
                                 "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup"))}
     for page in [TREE / "README.md", *sorted((TREE / "docs").glob("*.md"))]:
-        blocks = re.findall(r"^```sh run-by=compose/\w+\.py:documents\n(.*?)^```", page.read_text(),
+        blocks = re.findall(r"^```sh run-by=compose/test.py:documents\n(.*?)^```", page.read_text(),
                             re.MULTILINE | re.DOTALL)
         for number, block in enumerate(blocks, 1):
             done = subprocess.run(["sh", "-euxc", block], cwd=TREE if page.name == "README.md" else carried_in,
