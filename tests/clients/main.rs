@@ -10,6 +10,7 @@ mod commands;
 mod cosign;
 mod docker;
 mod full_disk;
+mod gitsign;
 mod grpc;
 mod guardrails;
 mod interactive;
