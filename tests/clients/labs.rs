@@ -79,3 +79,22 @@ fn a_release_that_cosign_signed_on_a_branch_does_not() {
     );
     lab(&scene, &["check", "9"]).fails_with("ref must be refs/tags/v1.3.0");
 }
+
+#[test]
+fn cosign_sees_the_signatures_that_the_story_tells_of() {
+    let scene = room();
+    let _ = lab(&scene, &["start", "3"]).succeeds();
+    let text = scene
+        .home
+        .read("siglab-lab/03-expected-and-observed/exercise.md");
+    let text = String::from_utf8(text).expect("text");
+    let mut lines = text.lines();
+    let image = lines.find_map(|line| line.strip_prefix("cosign tree "));
+    let tree = scene.run(
+        "cosign",
+        &["tree", image.expect("the text has the command")],
+    );
+    let _ = tree
+        .succeeds()
+        .says("https://sigstore.dev/cosign/sign/v1 artifacts via OCI referrer");
+}

@@ -105,6 +105,51 @@ fn the_scenario_is_graded_by_what_the_cluster_does() {
 }
 
 #[test]
+fn the_door_is_opened_and_closed_with_kubectl() {
+    let world = world();
+    let kubectl = Kubectl::new(&world.cluster);
+    let student = Student {
+        world: &world,
+        home: Sandbox::new(),
+    };
+    let patch = |kind: &str, pointer: &str, value: &str| {
+        let kind = format!("{kind}webhookconfiguration");
+        let patch = format!(r#"[{{"op": "replace", "path": "{pointer}", "value": "{value}"}}]"#);
+        let name = "policy.sigstore.dev";
+        let patch = ["patch", &kind, name, "--type=json", "--patch", &patch];
+        let _ = kubectl.run(&patch).succeeds();
+    };
+    let (policy, url) = ("/webhooks/0/failurePolicy", "/webhooks/0/clientConfig/url");
+    student.start("5");
+    patch("validating", policy, "Ignore");
+    let half = "the mutating registration policy.sigstore.dev is asked first";
+    student.lab(&["check", "5", "--task", "1"]).fails_with(half);
+    patch("mutating", policy, "Ignore");
+    let debug = student.folder("05-webhook-down").join("pods/debug.yaml");
+    eventually("the people on call get their Pod", || {
+        let create = ["create", "--filename", &debug.display().to_string()];
+        kubectl.run(&create).is_success().then_some(())
+    });
+    let _ = student.lab(&["check", "5", "--task", "1"]).succeeds();
+
+    let webhook = world.siglab.url("admission", "https");
+    patch("mutating", url, &format!("{webhook}/mutations"));
+    patch("validating", url, &format!("{webhook}/validations"));
+    let open = "failurePolicy must be Fail again";
+    student.lab(&["check", "5"]).fails_with(open);
+    patch("mutating", policy, "Fail");
+    patch("validating", policy, "Fail");
+    let passed = eventually("enforcement is back", || {
+        let outcome = student.lab(&["check", "5"]);
+        outcome.is_success().then_some(outcome)
+    });
+    let _ = passed.says("12 of 12 points");
+    let _ = student.lab(&["reset", "5"]).succeeds();
+    let pods = kubectl.get(&["pods", "--namespace", "default"]);
+    assert_eq!(pods["items"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
 fn every_other_exercise_begins_unsolved_and_ends_solved_in_a_cluster() {
     let world = world();
     let student = Student {

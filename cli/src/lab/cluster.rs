@@ -121,9 +121,10 @@ impl Cluster {
             .get(&[POLICY_KIND])
             .await
             .advise("the cluster knows no ClusterImagePolicy", install)?;
-        let items = policies["items"].as_array();
-        if let Some(first) = items.and_then(|items| items.first()) {
-            let name = first["metadata"]["name"].as_str().unwrap_or_default();
+        let items = policies["items"].as_array().into_iter().flatten();
+        let mut names = items.filter_map(|item| item["metadata"]["name"].as_str());
+        // One of ours that was left behind is taken away below.
+        if let Some(name) = names.find(|name| *name != CANARY) {
             return None.advise(
                 format!("the cluster has policies already, {name} among them"),
                 "kubectl get cip    (exercises begin without any: save and delete them)",
@@ -328,6 +329,14 @@ impl Cluster {
         let mut all = vec!["get", "--output=name", "--ignore-not-found"];
         all.extend(arguments.iter().map(String::as_str));
         Ok(self.must(&all, "").await?.lines().count())
+    }
+
+    /// The policies as YAML.
+    ///
+    /// # Errors
+    /// What kubectl does not give.
+    pub(crate) async fn policies(&self) -> anyhow::Result<String> {
+        self.must(&["get", POLICY_KIND, "--output=yaml"], "").await
     }
 
     /// Puts back what was there before, without any policy.
