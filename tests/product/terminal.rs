@@ -25,12 +25,17 @@ fn a_lab_on_a_terminal_ends_by_ctrl_c_and_can_start_again() {
     let home = home();
     let terminal = Terminal::new(&home);
     for round in ["first", "second"] {
-        terminal.types("clear; siglab up --port 0 --data-dir lab --ready-file ready");
-        let screen = terminal.shows("stop with Ctrl-C");
+        terminal.types(&format!(
+            "clear; siglab up --port 0 --data-dir lab --ready-file {round}"
+        ));
+        // The screen alone may still be that of the round before.
+        let screen = terminal.until("lab that is ready", |screen| {
+            home.dir().join(round).exists() && screen.contains("stop with Ctrl-C")
+        });
         for text in ["LAB-", "fulcio http", "admission https", "for testing only"] {
             assert!(screen.contains(text), "no {text:?} in\n{screen}");
         }
-        let ready: serde_json::Value = serde_json::from_slice(&home.read("ready")).unwrap();
+        let ready: serde_json::Value = serde_json::from_slice(&home.read(round)).unwrap();
         let admin = ready["admin_url"].as_str().unwrap();
         let _ = home.run(&siglab(), &["--lab", admin, "status"]).succeeds();
         terminal.presses("C-c");
