@@ -17,6 +17,7 @@ use crate::policy::{Attestation, Keyless};
 use crate::record::{Attempt, AuthorityDecision};
 use crate::registry::Keychain;
 use crate::store::CompiledAuthority;
+use crate::trust::Trusted;
 
 /// What came out, and what a policy expression sees of it.
 #[derive(Debug)]
@@ -88,7 +89,8 @@ async fn check(
         attempts.extend(known.attempts);
         return Ok(known.matched);
     }
-    let trust = Trust::new(&trusted.root)
+    let trust = trusted
+        .read()
         .map_err(|error| format!("constructing checkOpts for {name}: {error}"))?;
     let what = if wanted == Wanted::Signatures {
         "signature"
@@ -174,7 +176,21 @@ fn nothing_accepted(wanted: Wanted, errors: &[String], looked: usize, total: usi
 /// What is trusted for an authority, and the hashes of what that was taken from.
 struct Base {
     root: Arc<TrustedRoot>,
+    /// The TrustRoot that `root` was taken from, which may be unchanged.
+    whole: Option<Trusted>,
     hashes: Vec<crypto::Sha256Digest>,
+}
+
+impl Base {
+    /// With certificates and keys read: once for all authorities when nothing was changed.
+    fn read(&self) -> Result<Arc<Trust>, String> {
+        match &self.whole {
+            Some(whole) if Arc::ptr_eq(&whole.root, &self.root) => whole.read.clone(),
+            _ => Trust::new(&self.root)
+                .map(Arc::new)
+                .map_err(|error| error.to_string()),
+        }
+    }
 }
 
 /// What is trusted for this authority. Keyless trust may come from up to three TrustRoots.
@@ -195,12 +211,14 @@ async fn trusted(
     let own_ref = keyless.map_or("", |keyless| &*keyless.trust_root_ref);
     let mut base = Base {
         root: Arc::default(),
+        whole: None,
         hashes: Vec::new(),
     };
     if keyless.is_some() {
         let trusted = evaluation.trusted(own_ref).await?;
         base.root = Arc::clone(&trusted.root);
         base.hashes.push(trusted.hash);
+        base.whole = Some(trusted);
     }
     let logged = wire.ctlog.as_ref().is_some_and(|log| log.url.is_some());
     let (own_logs, own_stamps) = match keyless {

@@ -120,8 +120,10 @@ impl Ring {
     }
 
     pub(crate) fn push(&self, decision: Decision) {
-        // Without followers there is nobody to tell.
-        let _ = self.followers.send(decision.clone());
+        if self.followers.receiver_count() > 0 {
+            // The last follower may have left meanwhile.
+            let _ = self.followers.send(decision.clone());
+        }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front(decision);
         kept.truncate(self.max);

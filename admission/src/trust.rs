@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tuf_metadata::{Limits, RoleType, Updater};
 use url::Url;
+use verify::Trust;
 
 use crate::store::Objects;
 use crate::trust_root;
@@ -18,6 +19,8 @@ use crate::trust_root;
 #[derive(Clone, Debug)]
 pub(crate) struct Trusted {
     pub(crate) root: Arc<TrustedRoot>,
+    /// The same with its certificates and keys read, or why they cannot be.
+    pub(crate) read: Result<Arc<Trust>, String>,
     /// Over its JSON.
     pub(crate) hash: crypto::Sha256Digest,
 }
@@ -137,8 +140,10 @@ impl TrustStore {
         let entry = match (found, known) {
             (Ok(found), _) => {
                 let hash = crypto::sha256(found.root.to_json().as_bytes());
+                let read = Trust::new(&found.root).map(Arc::new);
                 let trusted = Trusted {
                     root: Arc::new(found.root),
+                    read: read.map_err(|error| error.to_string()),
                     hash,
                 };
                 Kept {

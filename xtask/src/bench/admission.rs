@@ -1,8 +1,9 @@
-//! The webhook: reviews per second of a signed image, first seen and seen before.
+//! The webhook: reviews per second and their times, with every signature fetched anew and with those known
+//! that were seen before, for Pods of one to fifty images under one to five hundred policies.
 
 #![expect(clippy::print_stdout, reason = "figures are what this prints")]
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 use reqwest::Client;
@@ -10,78 +11,120 @@ use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
 use super::{
-    load::{Shot, fire},
+    load::{Figures, Shot, fire},
     process::{Lab, Work, binary},
     rate, row,
 };
 
-/// Signed images, each reviewed for the first time once.
-const IMAGES: usize = 100;
+/// Signed images.
+const IMAGES: usize = 50;
+
+/// Images in a Pod, policies that match each of them, and reviews.
+const CASES: [(usize, usize, usize); 6] = [
+    (1, 1, 2000),
+    (5, 1, 400),
+    (50, 1, 80),
+    (1, 50, 200),
+    (5, 50, 40),
+    (1, 500, 40),
+];
 
 /// Measures our own webhook.
 pub(crate) async fn run(root: &Path) -> anyhow::Result<()> {
     let work = Work::new("admission")?;
-    let policies = work.0.join("policies");
-    std::fs::create_dir_all(&policies)?;
-    let lab = Lab::start(
-        root,
-        &work,
-        &[&format!("admission.policies={:?}", policies.display())],
-    )?;
-    let signed = Command::new(binary(root))
-        .args([
-            "--lab",
-            &lab.admin,
-            "bench-sign",
-            "--count",
-            &IMAGES.to_string(),
-        ])
-        .output()?;
-    anyhow::ensure!(
-        signed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&signed.stderr)
-    );
-    policy(&lab, &policies, 1)?;
-    let client = client(&lab).await?;
-    let url = format!("{}/validations", lab.url("admission", "https")?);
-    let images = images(&lab).await?;
-    ready(&client, &url, &images[0]).await?;
-
-    let cold = images[1..]
-        .iter()
-        .map(|image| review(&url, std::slice::from_ref(image)))
-        .collect();
-    let cold = fire(&client, 1, cold).await?;
-    println!("{}", cold.line("first review of an image, 1 connection"));
-    row("cold p99", cold.p99_ms, 20.0, "ms");
-    for count in [1usize, 5, 50] {
-        let shot = review(&url, &images[1..=count]);
-        let shots = vec![shot; 4000 / count.max(4)];
-        let warm = fire(&client, 32, shots).await?;
-        println!(
-            "{}",
-            warm.line(&format!("again, {count} images, 32 connections"))
-        );
-        if count == 1 {
-            rate("warm reviews per second", warm.per_second, 1000.0);
+    let bench = Bench::start(root, &work, 0)?;
+    bench.sign(root)?;
+    for case in CASES {
+        let (images, policies, reviews) = case;
+        // One at a time says how long a review takes, several how many there are.
+        let alone = bench.measure(case, 1, reviews / 4).await?;
+        println!("{}", line("cold, 1 connection", case, &alone));
+        let many = bench.measure(case, 8, reviews / 2).await?;
+        println!("{}", line("cold, 8 connections", case, &many));
+        if (images, policies) == (1, 1) {
+            row("cold p99", alone.p99_ms, 20.0, "ms");
         }
     }
-    for count in [50usize, 500] {
-        policy(&lab, &policies, count)?;
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        let shots = vec![review(&url, &images[1..2]); 500];
-        let warm = fire(&client, 32, shots).await?;
-        println!("{}", warm.line(&format!("again, under {count} policies")));
+    drop(bench);
+    let bench = Bench::start(root, &work, 3600)?;
+    for case in CASES {
+        let (images, policies, reviews) = case;
+        let warm = bench.measure(case, 32, reviews * 2).await?;
+        println!("{}", line("warm, 32 connections", case, &warm));
+        if (images, policies) == (1, 1) {
+            rate("warm reviews per second", warm.per_second, 1000.0);
+        }
     }
     Ok(())
 }
 
-/// `count` policies, all of which match.
-fn policy(lab: &Lab, dir: &Path, count: usize) -> anyhow::Result<()> {
-    let registry = lab.url("registry", "http")?.replace("http://", "");
-    let list: Vec<Value> = (0..count)
-        .map(|number| {
+fn line(what: &str, (images, policies, _): (usize, usize, usize), figures: &Figures) -> String {
+    figures.line(&format!("{what}, {images} images, {policies} policies"))
+}
+
+/// A lab whose webhook is asked.
+struct Bench {
+    lab: Lab,
+    policies: std::path::PathBuf,
+}
+
+impl Bench {
+    /// Starts the lab in `work`; what was verified is remembered for `cache_secs`, at 0 everything is
+    /// fetched and verified each time.
+    fn start(root: &Path, work: &Work, cache_secs: u32) -> anyhow::Result<Self> {
+        let policies = work.0.join("policies");
+        std::fs::create_dir_all(&policies)?;
+        let set = [
+            format!("admission.policies={:?}", policies.display()),
+            format!("admission.cache_secs={cache_secs}"),
+        ];
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        let lab = Lab::start(root, work, &set)?;
+        Ok(Self { lab, policies })
+    }
+
+    fn sign(&self, root: &Path) -> anyhow::Result<()> {
+        let count = IMAGES.to_string();
+        let signed = Command::new(binary(root))
+            .args(["--lab", &self.lab.admin, "bench-sign", "--count", &count])
+            .output()?;
+        anyhow::ensure!(
+            signed.status.success(),
+            "{}",
+            String::from_utf8_lossy(&signed.stderr)
+        );
+        Ok(())
+    }
+
+    async fn measure(
+        &self,
+        (images, policies, _): (usize, usize, usize),
+        connections: usize,
+        reviews: usize,
+    ) -> anyhow::Result<Figures> {
+        let client = self.client().await?;
+        self.set_policies(policies).await?;
+        let url = format!("{}/validations", self.lab.url("admission", "https")?);
+        let signed = self.images().await?;
+        let shots: Vec<Shot> = (0..reviews.max(1))
+            .map(|number| {
+                let used = (0..images).map(|image| signed[(number + image) % IMAGES].clone());
+                review(&url, &used.collect::<Vec<_>>())
+            })
+            .collect();
+        // Everything is known or on its way before the clock runs, and every image is admitted.
+        for shot in shots.iter().take(IMAGES) {
+            let answer = shot.send(&client).await?;
+            let text = String::from_utf8_lossy(&answer.body);
+            anyhow::ensure!(text.contains("\"allowed\":true"), "denied: {text}");
+        }
+        fire(&client, connections, shots).await
+    }
+
+    /// Puts `count` policies in force, all of which match.
+    async fn set_policies(&self, count: usize) -> anyhow::Result<()> {
+        let registry = self.lab.url("registry", "http")?.replace("http://", "");
+        let policy = |number: usize| -> anyhow::Result<Value> {
             Ok(json!({
                 "apiVersion": "policy.sigstore.dev/v1beta1",
                 "kind": "ClusterImagePolicy",
@@ -90,69 +133,54 @@ fn policy(lab: &Lab, dir: &Path, count: usize) -> anyhow::Result<()> {
                     "images": [{ "glob": format!("{registry}/bench/*") }],
                     "authorities": [{
                         "keyless": {
-                            "url": lab.url("fulcio", "http")?,
+                            "url": self.lab.url("fulcio", "http")?,
                             "identities": [{ "issuerRegExp": ".*", "subjectRegExp": ".*" }],
                         },
-                        "ctlog": { "url": lab.url("rekor", "v1")? },
+                        "ctlog": { "url": self.lab.url("rekor", "v1")? },
                     }],
                 },
             }))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let text: String = list
-        .iter()
-        .map(|policy| format!("---\n{policy}\n"))
-        .collect();
-    runtime::files::replace(&dir.join("bench.yaml"), text.as_bytes())?;
-    Ok(())
-}
-
-async fn client(lab: &Lab) -> anyhow::Result<Client> {
-    let plain = runtime::http::client(None)?;
-    let pem = plain
-        .get(format!("{}/admission/ca.pem", lab.admin))
-        .send()
-        .await?
-        .text()
-        .await?;
-    let (_, der) = crypto::from_pem(&pem)?;
-    runtime::http::client(Some(&[CertificateDer::from(der)]))
-}
-
-/// The images that were signed, by digest.
-async fn images(lab: &Lab) -> anyhow::Result<Vec<String>> {
-    let plain = runtime::http::client(None)?;
-    let base = lab.url("registry", "http")?;
-    let registry = base.replace("http://", "");
-    let mut images = Vec::with_capacity(IMAGES);
-    for number in 0..IMAGES {
-        let url = format!("{base}/v2/bench/image/manifests/{number}");
-        let answer = plain.head(url).send().await?;
-        let digest = answer
-            .headers()
-            .get("docker-content-digest")
-            .context("no digest")?;
-        images.push(format!("{registry}/bench/image@{}", digest.to_str()?));
-    }
-    Ok(images)
-}
-
-/// Waits until the policy decides: the directory is looked at once a second.
-async fn ready(client: &Client, url: &str, image: &str) -> anyhow::Result<()> {
-    let shot = review(url, std::slice::from_ref(&image.to_owned()));
-    let mut last = String::new();
-    for _ in 0..100 {
-        let mut request = client.post(&shot.url).body(shot.body.clone());
-        for (name, value) in &shot.headers {
-            request = request.header(*name, value);
+        };
+        let mut text = String::new();
+        for number in 0..count {
+            text.push_str(&format!("---\n{}\n", policy(number)?));
         }
-        last = request.send().await?.text().await?;
-        if last.contains("\"allowed\":true") {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        runtime::files::replace(&self.policies.join("bench.yaml"), text.as_bytes())?;
+        let plain = runtime::http::client(None)?;
+        let reload = format!("{}/admission/policies/reload", self.lab.admin);
+        let answer = plain.post(reload).send().await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "{}", answer.text().await?);
+        // Connections of the last measurement have come to rest.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(())
     }
-    anyhow::bail!("the signed image is not admitted: {last}")
+
+    async fn client(&self) -> anyhow::Result<Client> {
+        let plain = runtime::http::client(None)?;
+        let url = format!("{}/admission/ca.pem", self.lab.admin);
+        let pem = plain.get(url).send().await?.text().await?;
+        let (_, der) = crypto::from_pem(&pem)?;
+        runtime::http::client(Some(&[CertificateDer::from(der)]))
+    }
+
+    /// The images that were signed, by digest.
+    async fn images(&self) -> anyhow::Result<Vec<String>> {
+        let plain = runtime::http::client(None)?;
+        let base = self.lab.url("registry", "http")?;
+        let registry = base.replace("http://", "");
+        let mut images = Vec::with_capacity(IMAGES);
+        for number in 0..IMAGES {
+            let url = format!("{base}/v2/bench/image/manifests/{number}");
+            let answer = plain.head(url).send().await?;
+            let digest = answer
+                .headers()
+                .get("docker-content-digest")
+                .context("no digest")?;
+            images.push(format!("{registry}/bench/image@{}", digest.to_str()?));
+        }
+        Ok(images)
+    }
 }
 
 fn review(url: &str, images: &[String]) -> Shot {
