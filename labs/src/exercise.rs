@@ -37,7 +37,7 @@ pub enum ExerciseError {
         check: String,
     },
     /// There is no exercise of this number.
-    #[error("there is no exercise {number}, only 1 to {last}\nsee them: siglab lab list")]
+    #[error("there is no exercise {number}, only 1 to {last}")]
     Unknown {
         /// Asked for.
         number: usize,
