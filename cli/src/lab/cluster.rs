@@ -318,7 +318,7 @@ impl Cluster {
             Err(_) => own_label(name),
         };
         let labels = serde_json::from_value(labels).unwrap_or_default();
-        Ok(server::create(&hooks, pod, &labels, false).await)
+        Ok(server::create(&self.lab, &hooks, pod, &labels, false).await)
     }
 
     /// How many objects `kubectl get` finds.

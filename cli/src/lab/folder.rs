@@ -279,7 +279,7 @@ impl Folder {
             .find(|namespace| namespace.name == name);
         let mut labels = known.map(|known| known.labels.clone()).unwrap_or_default();
         labels.insert(NAME_LABEL.to_owned(), name.to_owned());
-        let seen = server::create(&hooks, pod, &labels, reachable).await;
+        let seen = server::create(&self.lab, &hooks, pod, &labels, reachable).await;
         match &seen {
             Observation::Denied(message)
                 if self.registrations.is_none() && message.contains("failed calling webhook") =>

@@ -7,6 +7,8 @@ use labs::{Hook, Observation};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
+use crate::client::Lab;
+
 /// Longest wait for a webhook.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -19,6 +21,7 @@ pub(crate) struct Hooks {
 
 /// What becomes of `object` in a namespace with these labels.
 pub(crate) async fn create(
+    lab: &Lab,
     hooks: &Hooks,
     object: &Value,
     namespace: &BTreeMap<String, String>,
@@ -30,7 +33,7 @@ pub(crate) async fn create(
             continue;
         }
         let answer = match reachable {
-            true => ask(hook, &object).await,
+            true => ask(lab, hook, &object).await,
             false => Err("nobody answers (supposed for this check)".to_owned()),
         };
         match answer {
@@ -56,7 +59,7 @@ pub(crate) async fn create(
 }
 
 /// The webhook's response, or why there is none.
-async fn ask(hook: &Hook, object: &Value) -> Result<Value, String> {
+async fn ask(lab: &Lab, hook: &Hook, object: &Value) -> Result<Value, String> {
     let failed = |error: anyhow::Error| format!("{error:#}");
     let text = String::from_utf8_lossy(&hook.authority_pem);
     let roots: Vec<CertificateDer<'static>> = crypto::from_pem_chain(&text)
@@ -64,7 +67,7 @@ async fn ask(hook: &Hook, object: &Value) -> Result<Value, String> {
         .into_iter()
         .map(|(_, der)| CertificateDer::from(der))
         .collect();
-    let http = runtime::http::client(Some(&roots)).map_err(failed)?;
+    let http = lab.client(&roots).map_err(failed)?;
     let request = http
         .post(&hook.url)
         .header("content-type", "application/json")
