@@ -58,9 +58,14 @@ fn home(clients: &[&str]) -> Sandbox {
 
 /// Runs a page's blocks in one shell and compares what they print with what the page says.
 fn run(page: &str, home: &Sandbox) {
+    run_after("", page, home);
+}
+
+/// The same after other commands.
+fn run_after(before: &str, page: &str, home: &Sandbox) {
     let blocks = commands(page);
     assert!(!blocks.is_empty(), "{page} has no commands");
-    let mut script = "exec 2>&1\nset -euo pipefail\n".to_owned();
+    let mut script = format!("exec 2>&1\nset -euo pipefail\n{before}\n");
     for block in &blocks {
         let _ = write!(script, "printf '\\n{MARK}'\n{}", block.commands());
     }
@@ -82,7 +87,7 @@ fn run(page: &str, home: &Sandbox) {
             "--kill-child",
             "sh",
             "-c",
-            "ip link set lo up && exec bash page.sh",
+            "ip link set lo up && exec timeout 300 bash page.sh",
         ],
     );
     let all = outcome.all();
@@ -202,6 +207,19 @@ fn the_instructors_guide_does_what_it_says() {
 fn troubleshooting_does_what_it_says() {
     let home = home(&["siglab", "cosign", "crane"]);
     run("docs/troubleshooting.md", &home);
+}
+
+#[test]
+fn the_services_readmes_do_what_they_say() {
+    let before = "siglab up --data-dir lab > log 2>&1 &\n\
+                  siglab env --wait 60 > env\n\
+                  echo hello > file";
+    for page in ["services/oidc/README.md", "services/tsa/README.md"] {
+        let home = home(&["siglab"]);
+        // An answer that says no is a failure.
+        home.write(".curlrc", "fail\n");
+        run_after(before, page, &home);
+    }
 }
 
 #[test]
