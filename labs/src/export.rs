@@ -69,6 +69,13 @@ if ! command -v siglab > /dev/null; then
     echo "siglab is not on the PATH: put the program into /usr/local/bin"
     exit 1
 fi
+# A second time begins anew.
+export SIGLAB_LAB_DIR="$dir"
+if [ -s "$dir/process" ] && kill "$(cat "$dir/process")" 2> /dev/null; then
+    while kill -0 "$(cat "$dir/process")" 2> /dev/null; do sleep 0.1; done
+fi
+rm --force "$dir/ready.json" "$dir/env"
+siglab lab reset {number} > /dev/null 2>&1 || true
 nohup siglab up --data-dir "$dir/data" --set "admission.policies=$dir/policies" \
     --ready-file "$dir/ready.json" ${{SIGLAB_UP_FLAGS:-{flags}}} > "$dir/siglab.log" 2>&1 &
 lab=$!
