@@ -114,12 +114,23 @@ pub(crate) async fn run_import(common: &Common, options: &arguments::Import) -> 
     Ok(())
 }
 
+/// Name of the TrustRoot object that an archive's trusted root becomes, another than the lab's own.
+const TRUST_ROOT: &str = "imported";
+
 /// Writes what the archive brings for verification offline.
 fn write_trust(report: &ImportReport, dir: &Path) -> anyhow::Result<()> {
     runtime::files::create_dirs(dir)?;
+    let trust_root = match &report.trusted_root {
+        None => None,
+        Some(json) => {
+            let root = bundle::TrustedRoot::from_json(json)?;
+            Some(root.to_trust_root_yaml(TRUST_ROOT).into_bytes())
+        }
+    };
     let files = [
         ("trusted_root.json", &report.trusted_root),
         ("signing_config.json", &report.signing_config),
+        ("trust-root.yaml", &trust_root),
     ];
     for (name, bytes) in files {
         if let Some(bytes) = bytes {

@@ -398,7 +398,8 @@ pub(crate) struct Import {
     /// Tag for the image in --repository
     #[arg(long, value_name = "TAG", requires = "repository")]
     pub(crate) tag: Option<String>,
-    /// Write the archive's trusted root and signing config here
+    /// Write the archive's trusted root, as JSON and as a TrustRoot named imported, and its signing config
+    /// here
     #[arg(long, value_name = "DIR")]
     pub(crate) trust_dir: Option<PathBuf>,
 }

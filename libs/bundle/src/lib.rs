@@ -12,6 +12,7 @@ mod enums;
 mod error;
 mod log_entry;
 mod signing_config;
+mod trust_root;
 mod trusted_root;
 
 pub use bundle::{
@@ -22,6 +23,7 @@ pub use enums::{HashAlgorithm, KeyDetails, ServiceSelector};
 pub use error::Error;
 pub use log_entry::{InclusionProof, KindVersion, LogId, TransparencyLogEntry};
 pub use signing_config::{ClientTrustConfig, Service, ServiceConfiguration, SigningConfig};
+pub use trust_root::trust_root_head;
 pub use trusted_root::{
     CertificateAuthority, DistinguishedName, PublicKey, TransparencyLog, TrustedRoot,
     ValidityPeriod,

@@ -1,16 +1,19 @@
 //! The trust directory: the files that `siglab trust` writes for clients without TUF. Pure.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bundle::{
-    CertificateAuthority, ClientTrustConfig, SigningConfig, TransparencyLog, TrustedRoot,
+    CertificateAuthority, ClientTrustConfig, SigningConfig, TrustedRoot, trust_root_head,
 };
 
 use crate::{
     repository::{Broken, Repository},
     trust::{Previous, SIGNING_CONFIG_V1, SIGNING_CONFIG_V2},
 };
+
+/// Name of the TrustRoot objects.
+const TRUST_ROOT: &str = "siglab";
 
 /// File names and contents.
 pub(crate) fn files(
@@ -45,7 +48,10 @@ pub(crate) fn files(
         chains(&trusted_root.certificate_authorities),
     );
     files.insert("tsa-chain.pem", chains(&trusted_root.timestamp_authorities));
-    files.insert("trust-root.yaml", trust_root_yaml(&trusted_root));
+    files.insert(
+        "trust-root.yaml",
+        trusted_root.to_trust_root_yaml(TRUST_ROOT),
+    );
     files.insert("trust-root-remote.yaml", remote_yaml(&root, mirror));
     files.insert(
         "trust_config.json",
@@ -73,69 +79,15 @@ fn chains(authorities: &[CertificateAuthority]) -> String {
     authorities.iter().map(chain).collect()
 }
 
-const TRUST_ROOT_HEAD: &str = "apiVersion: policy.sigstore.dev/v1alpha1\nkind: TrustRoot\n\
-                               metadata:\n  name: siglab\nspec:\n";
-
-/// A TrustRoot of the form `sigstoreKeys`: it needs no network.
-fn trust_root_yaml(root: &TrustedRoot) -> String {
-    let mut yaml = format!("{TRUST_ROOT_HEAD}  sigstoreKeys:\n");
-    authorities(
-        &mut yaml,
-        "certificateAuthorities",
-        &root.certificate_authorities,
-    );
-    logs(&mut yaml, "tLogs", &root.tlogs);
-    logs(&mut yaml, "ctLogs", &root.ctlogs);
-    authorities(
-        &mut yaml,
-        "timestampAuthorities",
-        &root.timestamp_authorities,
-    );
-    yaml
-}
-
 /// A TrustRoot of the form `remote`: the controller follows the TUF repository.
 fn remote_yaml(root: &str, mirror: &str) -> String {
     let root = STANDARD.encode(root);
+    let head = trust_root_head(TRUST_ROOT);
     format!(
-        "{TRUST_ROOT_HEAD}  remote:\n    mirror: {}\n    root: {root}\n    targets: targets\n    \
+        "{head}  remote:\n    mirror: {}\n    root: {root}\n    targets: targets\n    \
          trustedRootTarget: trusted_root.json\n",
         quoted(mirror)
     )
-}
-
-fn authorities(yaml: &mut String, list: &str, authorities: &[CertificateAuthority]) {
-    if authorities.is_empty() {
-        return;
-    }
-    let _ = writeln!(yaml, "    {list}:");
-    for authority in authorities {
-        let _ = write!(
-            yaml,
-            "      - subject:\n          organization: {}\n          commonName: {}\n        \
-             uri: {}\n        certChain: {}\n",
-            quoted(&authority.subject.organization),
-            quoted(&authority.subject.common_name),
-            quoted(&authority.uri),
-            STANDARD.encode(chain(authority)),
-        );
-    }
-}
-
-fn logs(yaml: &mut String, list: &str, logs: &[TransparencyLog]) {
-    if logs.is_empty() {
-        return;
-    }
-    let _ = writeln!(yaml, "    {list}:");
-    for log in logs {
-        let key = crypto::to_pem("PUBLIC KEY", &log.public_key.raw_bytes);
-        let _ = write!(
-            yaml,
-            "      - baseURL: {}\n        hashAlgorithm: sha-256\n        publicKey: {}\n",
-            quoted(&log.base_url),
-            STANDARD.encode(key),
-        );
-    }
 }
 
 /// A JSON string is a YAML string.
