@@ -1,6 +1,6 @@
 //! From one lab into another that never meets it: the signatures still decide.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{Client, Outcome, Sandbox, Siglab, siglab};
 
 use crate::{
@@ -70,6 +70,42 @@ fn first_lab(home: &mut Sandbox) -> (String, Vec<String>) {
     (policy, digests)
 }
 
+/// Puts a file into force among the webhook's policies.
+fn put_policy(scene: &Scene, policies: &Sandbox, name: &str, text: &str) {
+    policies.write(name, text.replace("REGISTRY", &scene.siglab.registry()));
+    let reload = format!("{}/admission/policies/reload", scene.siglab.admin());
+    let _ = scene
+        .run("curl", &["--fail", "--request", "POST", &reload])
+        .succeeds();
+}
+
+/// Whether each of [`IMAGES`] is admitted, and why not.
+fn decisions(scene: &Scene, digests: &[String]) -> Vec<(bool, String)> {
+    let images = IMAGES.iter().zip(digests);
+    images
+        .map(|((name, _), digest)| {
+            let image = format!("{}/{name}@{digest}", scene.siglab.registry());
+            let response = review(scene, "/validations", &pod(&image));
+            (response["allowed"] == true, message(&response))
+        })
+        .collect()
+}
+
+/// The two of the policy's workflow are admitted, in either form; the others are denied for their own
+/// reasons.
+fn decided_as_where_they_were_signed(scene: &Scene, digests: &[String]) {
+    let decisions = decisions(scene, digests);
+    let allowed: Vec<_> = decisions.iter().map(|(allowed, _)| *allowed).collect();
+    assert_eq!(allowed, [true, true, false, false], "{decisions:#?}");
+    let stranger = &decisions[2].1;
+    assert!(
+        stranger.contains("none of the expected identities matched"),
+        "{stranger}"
+    );
+    let unsigned = &decisions[3].1;
+    assert!(unsigned.contains("no signatures found"), "{unsigned}");
+}
+
 #[test]
 fn a_policy_decides_alike_in_a_lab_that_never_met_the_one_that_signed() {
     let mut home = Sandbox::new();
@@ -82,14 +118,7 @@ fn a_policy_decides_alike_in_a_lab_that_never_met_the_one_that_signed() {
     ];
     let siglab = Siglab::start_with(&["--set", &settings[0], "--set", &settings[1]]);
     let scene = Scene { siglab, home };
-    policies.write(
-        "policy.yaml",
-        policy.replace("REGISTRY", &scene.siglab.registry()),
-    );
-    let reload = format!("{}/admission/policies/reload", scene.siglab.admin());
-    let _ = scene
-        .run("curl", &["--fail", "--request", "POST", &reload])
-        .succeeds();
+    put_policy(&scene, &policies, "policy.yaml", &policy);
 
     let import = ["import", "lab.tar", "--trust-dir", "trust"];
     let _ = run(&scene.home, &scene.siglab, &import)
@@ -100,28 +129,11 @@ fn a_policy_decides_alike_in_a_lab_that_never_met_the_one_that_signed() {
     let written = scene.home.read("trust/trusted_root.json");
     assert_eq!(written, scene.home.read("siglab/trusted_root.json"));
 
-    let mut decisions = Vec::new();
-    for ((name, _), digest) in IMAGES.iter().zip(&digests) {
-        let image = format!("{}/{name}@{digest}", scene.siglab.registry());
-        let response = review(&scene, "/validations", &pod(&image));
-        decisions.push((*name, response["allowed"] == true, message(&response)));
-    }
-    let allowed: Vec<_> = decisions.iter().map(|(_, allowed, _)| *allowed).collect();
-    assert_eq!(allowed, [true, true, false, false], "{decisions:#?}");
-    assert!(
-        decisions[2]
-            .2
-            .contains("none of the expected identities matched"),
-        "{decisions:#?}"
-    );
-    assert!(
-        decisions[3].2.contains("no signatures found"),
-        "{decisions:#?}"
-    );
+    decided_as_where_they_were_signed(&scene, &digests);
     verified_by_others(&scene, &digests);
 }
 
-/// cosign and sigstore's tools, which have nothing of the first lab but its trusted root, agree.
+/// cosign, which has nothing of the first lab but its trusted root, agrees.
 fn verified_by_others(scene: &Scene, digests: &[String]) {
     let trust = "--trusted-root=trust/trusted_root.json";
     let regexp = "--certificate-identity-regexp=^https://github.com/fleet-org/";
@@ -140,25 +152,28 @@ fn verified_by_others(scene: &Scene, digests: &[String]) {
 }
 
 #[test]
-fn the_trust_of_the_lab_that_signed_is_what_admits() {
+fn a_policy_names_the_trust_that_came_with_the_images_beside_the_labs_own() {
     let mut home = Sandbox::new();
     let (policy, digests) = first_lab(&mut home);
     let policies = Sandbox::new();
     let set = format!("admission.policies={}", policies.dir().display());
     let siglab = Siglab::start_with(&["--set", &set]);
     let scene = Scene { siglab, home };
-    policies.write(
-        "policy.yaml",
-        policy.replace("REGISTRY", &scene.siglab.registry()),
+    put_policy(&scene, &policies, "policy.yaml", &policy);
+    let import = ["import", "lab.tar", "--trust-dir", "trust"];
+    let _ = run(&scene.home, &scene.siglab, &import).succeeds();
+    let untrusted = decisions(&scene, &digests);
+    assert!(
+        untrusted.iter().all(|(allowed, _)| !allowed),
+        "{untrusted:#?}"
     );
-    let reload = format!("{}/admission/policies/reload", scene.siglab.admin());
-    let _ = scene
-        .run("curl", &["--fail", "--request", "POST", &reload])
-        .succeeds();
-    let _ = run(&scene.home, &scene.siglab, &["import", "lab.tar"]).succeeds();
-    for ((name, _), digest) in IMAGES.iter().zip(&digests) {
-        let image = format!("{}/{name}@{digest}", scene.siglab.registry());
-        let response = review(&scene, "/validations", &pod(&image));
-        assert_eq!(response["allowed"], json!(false), "{name}: {response}");
-    }
+
+    let mut policy: Value = serde_json::from_str(&policy).expect("it is JSON");
+    let authority = &mut policy["spec"]["authorities"][0];
+    authority["keyless"]["trustRootRef"] = json!("imported");
+    authority["ctlog"]["trustRootRef"] = json!("imported");
+    let trust = String::from_utf8(scene.home.read("trust/trust-root.yaml")).expect("text");
+    put_policy(&scene, &policies, "imported.yaml", &trust);
+    put_policy(&scene, &policies, "policy.yaml", &policy.to_string());
+    decided_as_where_they_were_signed(&scene, &digests);
 }
