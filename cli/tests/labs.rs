@@ -491,6 +491,37 @@ fn a_ck_x_assessment_gives_its_marks_one_by_one() {
 }
 
 #[test]
+fn every_command_prints_one_object_when_asked_to() {
+    let room = Room::new();
+    let object = |arguments: &[&str], code: i32| -> Value {
+        let output = room.lab(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", all(&output));
+        let said: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", all(&output)));
+        assert_eq!(said["ok"], code == 0, "{said}");
+        said
+    };
+    let list = object(&["list"], 0);
+    assert_eq!(list["exercises"].as_array().map(Vec::len), Some(10));
+    let unknown = object(&["check"], 2);
+    assert!(
+        unknown["next"]
+            .as_str()
+            .is_some_and(|next| next.starts_with("siglab lab start"))
+    );
+    let started = object(&["start", "2"], 0);
+    assert!(started["images"]["collector"]["digest"].is_string());
+    object(&["check"], 1);
+    let solved = object(&["solve"], 0);
+    assert_eq!(solved["next"], "siglab lab check 2");
+    object(&["check"], 0);
+    let reset = object(&["reset"], 0);
+    assert!(Path::new(reset["kept"].as_str().expect("a path")).exists());
+    let exported = object(&["export", "2", "--format", "killercoda", "-o", "out"], 0);
+    assert_eq!(exported["folders"][0], "out/siglab-02-all-must-pass");
+}
+
+#[test]
 fn the_list_names_every_exercise() {
     let home = Sandbox::new();
     let output = program(home.dir()).args(["lab", "list"]).output();
