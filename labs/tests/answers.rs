@@ -28,6 +28,14 @@ fn good_answers_about_keyless_signing_pass_in_other_words() {
          destroyed. Its certificate is valid for ten minutes and names the repository and the workflow. \
          The transparency log makes each signature visible to monitors. If a developer leaves, no key has \
          to be revoked, since trust sits in the OpenID Connect identity and not in a file.",
+        "Long-lived keys leak: they sit on build servers and in backups, and nobody sees a copy being \
+         used. Keyless signing gives each build a certificate that dies after ten minutes and is tied to \
+         the OIDC identity of the GitHub workflow. Rekor logs all of it publicly, so abuse is noticed, \
+         and there is no rotation to forget.",
+        "We replace the signing key in the HSM by identities. A pipeline run shows its OpenID Connect \
+         token, gets a short-lived certificate that names the workflow, and signs. All certificates and \
+         signatures go to an append-only log that we monitor. When someone leaves, we change access to \
+         the repository instead of revoking and redistributing keys.",
     ] {
         assert_eq!(missed(&exercise, answer), [""; 0], "{answer}");
     }
