@@ -20,6 +20,7 @@ mod program;
 mod registry;
 mod registry_clients;
 mod registry_moves;
+mod registry_tls;
 mod rekor;
 mod scene;
 mod sigstore_js;

@@ -112,9 +112,9 @@ impl Siglab {
     /// The registry as image references begin: `localhost:PORT`.
     #[must_use]
     pub fn registry(&self) -> String {
-        self.url("registry", "http")
-            .trim_start_matches("http://")
-            .to_owned()
+        let url = self.url("registry", "http");
+        let (_, place) = url.split_once("://").expect("a URL");
+        place.to_owned()
     }
 
     /// URL of the admin door, without a trailing slash.
