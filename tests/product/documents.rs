@@ -5,9 +5,9 @@
 use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _};
 
 use tests::{
-    Client, Sandbox, client,
+    Sandbox, client,
     documents::{Block, blocks, code, manual, repository},
-    siglab,
+    siglab, tool,
 };
 
 /// Stands between the output of one block and the next.
@@ -71,11 +71,7 @@ fn run_after(before: &str, page: &str, home: &Sandbox) {
     }
     script.push_str("printf '\\n\u{1}the end\\n'\n");
     home.write("page.sh", script);
-    let room = Client {
-        name: "unshare".to_owned(),
-        program: "unshare".into(),
-        variables: Vec::new(),
-    };
+    let room = tool("unshare");
     let outcome = home.run(
         &room,
         &[
@@ -193,7 +189,7 @@ fn the_readme_does_what_it_says() {
 fn getting_started_does_what_it_says() {
     // What was carried in: the file that scripts/release makes, of the programs under test.
     let home = home(&["cosign", "crane"]);
-    crate::release::pack(home.dir());
+    crate::release::pack(&[home.dir()]);
     run("docs/getting-started.md", &home);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tests::{Client, Sandbox, Siglab, siglab};
+use tests::{Sandbox, Siglab, siglab, tool};
 
 /// What sigstore/scaffolding's actions `setup` and `setup-sigstore-env` export.
 const SCAFFOLDING: [&str; 14] = [
@@ -40,11 +40,7 @@ fn env(lab: &Siglab, home: &Sandbox, format: &str) -> String {
 
 /// What a shell exports after `script`, as far as it was not there before.
 fn exported(home: &Sandbox, script: &str) -> Variables {
-    let bash = Client {
-        name: "bash".to_owned(),
-        program: "bash".into(),
-        variables: Vec::new(),
-    };
+    let bash = tool("bash");
     let read = |script: &str| -> Variables {
         let script = format!("{script}\nexport -n BASHOPTS; env --null");
         let text = home.run(&bash, &["-euc", &script]).succeeds().text();

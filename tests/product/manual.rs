@@ -2,14 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tests::{Client, Outcome, Sandbox, client, siglab};
+use tests::{Outcome, Sandbox, client, siglab, tool};
 
 fn bash(home: &Sandbox, script: &str) -> Outcome {
-    let bash = Client {
-        name: "bash".to_owned(),
-        program: "bash".into(),
-        variables: Vec::new(),
-    };
+    let bash = tool("bash");
     home.run(&bash, &["-c", script])
 }
 

@@ -2,37 +2,30 @@
 
 use std::{fs, path::Path};
 
-use tests::{Client, Sandbox, documents::repository, siglab};
+use tests::{Outcome, Sandbox, documents::repository, siglab, tool};
 
-fn tool(name: &str) -> Client {
-    Client {
-        name: name.to_owned(),
-        program: name.into(),
-        variables: Vec::new(),
+/// Packs the program under test into each of `outs`.
+pub(crate) fn pack(outs: &[&Path]) {
+    let mut home = Sandbox::new();
+    home.set("SOURCE_DATE_EPOCH", "1767225600");
+    fs::create_dir(home.dir().join("programs")).unwrap();
+    fs::copy(siglab().program, home.dir().join("programs/siglab")).unwrap();
+    let script = repository().join("scripts/release").display().to_string();
+    for out in outs {
+        let out = out.display().to_string();
+        let flags = [&script, "--from", "programs", "--out", &out];
+        let _ = home.run(&tool("bash"), &flags).succeeds();
     }
 }
 
-/// Packs the program under test into `out`.
-pub(crate) fn pack(out: &Path) {
-    let home = Sandbox::new();
-    fs::create_dir(home.dir().join("programs")).unwrap();
-    fs::hard_link(siglab().program, home.dir().join("programs/siglab"))
-        .or_else(|_| fs::copy(siglab().program, home.dir().join("programs/siglab")).map(drop))
-        .unwrap();
-    let script = repository().join("scripts/release").display().to_string();
-    let out = out.display().to_string();
-    let flags = [&script, "--from", "programs", "--out", &out];
-    let _ = home.run(&tool("bash"), &flags).succeeds();
-}
-
-fn sh(home: &Sandbox, line: &str) -> tests::Outcome {
+fn sh(home: &Sandbox, line: &str) -> Outcome {
     home.run(&tool("bash"), &["-euo", "pipefail", "-c", line])
 }
 
 #[test]
 fn what_is_carried_is_whole_and_works_in_an_empty_folder() {
     let home = Sandbox::new();
-    pack(home.dir());
+    pack(&[home.dir()]);
     let _ = sh(
         &home,
         "sha256sum --check siglab-*.tar.gz.sha256 && tar -xzf siglab-*.tar.gz",
@@ -78,10 +71,10 @@ fn what_is_carried_is_whole_and_works_in_an_empty_folder() {
 #[test]
 fn the_same_programs_make_the_same_file() {
     let homes = [Sandbox::new(), Sandbox::new()];
-    let sums = homes.each_ref().map(|home| {
-        pack(home.dir());
-        sh(home, "cat siglab-*.tar.gz.sha256").succeeds().text()
-    });
+    pack(&homes.each_ref().map(Sandbox::dir));
+    let sums = homes
+        .each_ref()
+        .map(|home| sh(home, "cat siglab-*.tar.gz.sha256").succeeds().text());
     assert_eq!(sums[0], sums[1]);
     assert!(sums[0].contains("siglab-"), "{}", sums[0]);
 }

@@ -1,6 +1,6 @@
 //! What the program does on a terminal and nowhere else: colours, progress, and the end by Ctrl-C.
 
-use tests::{Client, Outcome, Sandbox, Siglab, Terminal, client, siglab};
+use tests::{Outcome, Sandbox, Siglab, Terminal, client, siglab, tool};
 
 const ESCAPE: char = '\u{1b}';
 
@@ -12,11 +12,7 @@ fn home() -> Sandbox {
 }
 
 fn sh(home: &Sandbox, line: &str) -> Outcome {
-    let sh = Client {
-        name: "sh".to_owned(),
-        program: "sh".into(),
-        variables: Vec::new(),
-    };
+    let sh = tool("sh");
     home.run(&sh, &["-c", line])
 }
 
