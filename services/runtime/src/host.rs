@@ -282,7 +282,11 @@ impl Host {
             .places(S::NAME, S::LISTENERS, true)?
             .certificate;
         if given.is_some() && routers.values().all(|(_, tls)| tls.is_none()) {
-            anyhow::bail!("[{}] certificate: no external_url is an https one", S::NAME);
+            anyhow::bail!(
+                "{}: [{}] certificate: no external_url is an https one",
+                self.settings,
+                S::NAME
+            );
         }
         Ok(Opened {
             name: S::NAME,
@@ -309,11 +313,13 @@ impl Host {
             .certificate;
         match (own, given) {
             (Some(_), Some(_)) => anyhow::bail!(
-                "[{}] certificate: the service has a certificate of its own by other settings",
+                "{}: [{}] certificate: the service has one of its own by other settings",
+                self.settings,
                 S::NAME
             ),
             (Some(_), None) if url.scheme() != "https" => anyhow::bail!(
-                "[{}] external_url: {url} is not an https URL, and the listener speaks TLS",
+                "{}: [{}] external_url: {url} is not an https URL, and the listener speaks TLS",
+                self.settings,
                 S::NAME
             ),
             (Some(own), None) => Ok(Some(own)),

@@ -49,6 +49,32 @@ impl Service for Greeter {
     }
 }
 
+/// A service with a certificate of its own.
+struct Sealed(runtime::tls::ServerTls);
+
+impl Service for Sealed {
+    const NAME: &'static str = "tuf";
+    const LISTENERS: &'static [Listener] = &[Listener::http("http", 8088)];
+    type Config = Greeting;
+
+    async fn open(_: Greeting, context: Context) -> anyhow::Result<Arc<Self>> {
+        let names = ["localhost".to_owned()];
+        Ok(Arc::new(Self(runtime::tls::server(&context, &names)?)))
+    }
+
+    fn router(self: Arc<Self>, _: &'static str) -> Router {
+        Router::new()
+    }
+
+    fn speaks_tls(_: &Greeting, _: &Listener) -> bool {
+        true
+    }
+
+    fn tls(&self, _: &'static str) -> Option<Arc<rustls::ServerConfig>> {
+        Some(self.0.config.clone())
+    }
+}
+
 fn sources(text: &str, dir: &tempfile::TempDir) -> Sources {
     let config = dir.path().join("siglab.toml");
     fs::File::create(&config).unwrap();
@@ -135,13 +161,49 @@ fn place(text: &str) -> anyhow::Result<url::Url> {
     Ok(places.external["http"].clone())
 }
 
-/// Serves the greeter with these settings.
-async fn served(text: &str, dir: &tempfile::TempDir) -> anyhow::Result<runtime::Running> {
+/// Serves a service with these settings.
+async fn served<S: Service>(
+    text: &str,
+    dir: &tempfile::TempDir,
+) -> anyhow::Result<runtime::Running> {
     let mut plan = Plan::new(Settings::load(&sources(text, dir))?).await?;
-    plan.bind::<Greeter>().await?;
+    plan.bind::<S>().await?;
     let host = plan.bound(Clock::system())?;
-    let opened = host.open::<Greeter>().await?;
+    let opened = host.open::<S>().await?;
     Ok(host.serve(vec![opened]))
+}
+
+#[tokio::test]
+async fn a_listener_that_speaks_tls_has_an_https_url() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = served::<Sealed>("", &dir).await.unwrap();
+    let url = &running.urls[&("tuf".to_owned(), "http".to_owned())];
+    assert_eq!(url.scheme(), "https");
+    running.stop().await;
+    let refused = async |text: &str| {
+        let error = served::<Sealed>(text, &dir).await.unwrap_err();
+        format!("{error:#}")
+    };
+    let plain = refused("[tuf]\nexternal_url = \"http://tuf:8088\"").await;
+    assert!(
+        plain.contains("siglab.toml: [tuf] external_url: http://tuf:8088/ is not"),
+        "{plain}"
+    );
+    let two = refused("[tuf]\ncertificate = \"a\"\ncertificate_key = \"b\"").await;
+    assert!(
+        two.contains("siglab.toml: [tuf] certificate: the service has one"),
+        "{two}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_has_the_admin_door_that_its_table_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = served::<Greeter>("[tsa]\nadmin_url = \"http://tsa:7070\"", &dir)
+        .await
+        .unwrap();
+    assert_eq!(running.admin_urls["tsa"].as_str(), "http://tsa:7070/");
+    running.stop().await;
 }
 
 fn issued(dir: &Path, hosts: &[&str]) -> bool {
@@ -168,7 +230,9 @@ async fn a_certificate_of_the_settings_is_shown_where_the_url_is_https() {
     let dir = tempfile::tempdir().unwrap();
     let tls = dir.path().join("tls");
     assert!(issued(&tls, &["localhost"]));
-    let running = served(&with_certificate(&dir, ""), &dir).await.unwrap();
+    let running = served::<Greeter>(&with_certificate(&dir, ""), &dir)
+        .await
+        .unwrap();
     let url = running.urls[&("tsa".to_owned(), "http".to_owned())].clone();
     assert_eq!(url.scheme(), "https");
     let http = runtime::http::client(None).unwrap();
@@ -185,7 +249,7 @@ async fn a_certificate_of_the_settings_is_shown_where_the_url_is_https() {
     running.stop().await;
 
     let more = "external_url = \"http://localhost:3004\"";
-    let plain = served(&with_certificate(&dir, more), &dir)
+    let plain = served::<Greeter>(&with_certificate(&dir, more), &dir)
         .await
         .unwrap_err();
     assert!(
