@@ -1,6 +1,9 @@
 //! cosign about other things than one image: indexes, blobs with predicates, saved images.
 
-use crate::scene::{EMAIL, Scene, entry, split};
+use crate::{
+    scene::{EMAIL, Scene, entry, split},
+    sign::LEGACY,
+};
 
 #[test]
 fn an_index_is_signed_with_all_that_is_in_it() {
@@ -22,21 +25,9 @@ fn an_index_is_signed_with_all_that_is_in_it() {
     let digest = scene.run("crane", &["digest", &index]).succeeds().text();
     let index = format!("{}/app@{}", scene.siglab.registry(), digest.trim());
     let token = scene.token();
-    let sign = [
-        "sign",
-        "--yes",
-        "--recursive",
-        "--identity-token",
-        &token,
-        &index,
-    ];
-    let _ = scene.run("cosign", &sign).succeeds();
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
+    scene.sign_by(&token, &["--recursive"], &index);
     for image in [&index, &one, &two] {
-        let _ = scene
-            .run("cosign", &["verify", &identity, &issuer, image])
-            .succeeds();
+        let _ = scene.verify(image, EMAIL).succeeds();
     }
 }
 
@@ -87,24 +78,7 @@ fn a_saved_image_is_loaded_into_another_lab_and_verifies_there() {
     let image = scene.image("app", "one");
     let token = scene.token();
     // The tags of legacy signatures are what `cosign load` carries.
-    let urls = [
-        scene.siglab.url("fulcio", "http"),
-        scene.siglab.url("rekor", "v1"),
-    ];
-    let sign = [
-        "sign",
-        "--yes",
-        "--identity-token",
-        &token,
-        "--new-bundle-format=false",
-        "--use-signing-config=false",
-        "--fulcio-url",
-        &urls[0],
-        "--rekor-url",
-        &urls[1],
-        &image,
-    ];
-    let _ = scene.run("cosign", &sign).succeeds();
+    scene.sign_in_a_tag(&token, &image);
     let _ = scene
         .run("cosign", &["save", "--dir", "saved", &image])
         .succeeds();
@@ -115,16 +89,8 @@ fn a_saved_image_is_loaded_into_another_lab_and_verifies_there() {
         .run("cosign", &["load", "--dir", "saved", &moved])
         .succeeds();
     let moved = format!("{}/{name}@{digest}", other.registry());
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let flags = [
-        "verify",
-        "--new-bundle-format=false",
-        &identity,
-        &issuer,
-        &moved,
-    ];
-    let _ = scene.run("cosign", &flags).succeeds();
+    let by = (EMAIL, &*scene.issuer());
+    let _ = scene.verify_by(&moved, by, &[LEGACY]).succeeds();
 }
 
 #[test]
@@ -135,16 +101,6 @@ fn a_signature_is_found_in_another_repository() {
         "COSIGN_REPOSITORY",
         format!("{}/signatures", scene.siglab.registry()),
     );
-    let token = scene.token();
-    let _ = scene
-        .run(
-            "cosign",
-            &["sign", "--yes", "--identity-token", &token, &image],
-        )
-        .succeeds();
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let _ = scene
-        .run("cosign", &["verify", &identity, &issuer, &image])
-        .succeeds();
+    scene.sign(&image);
+    let _ = scene.verify(&image, EMAIL).succeeds();
 }

@@ -1,7 +1,7 @@
 //! The certificate authorities that an operator can choose, judged by cosign and sigstore-python: a root of
 //! one's own, an intermediate with an encrypted key, one in memory. The operator's are made by openssl.
 
-use tests::{Sandbox, Siglab};
+use tests::Sandbox;
 
 use crate::scene::{EMAIL, Scene};
 
@@ -51,61 +51,26 @@ fn intermediate(home: &Sandbox) {
 /// A lab with these settings of Fulcio.
 fn lab(home: Sandbox, settings: &[String]) -> Scene {
     let settings: Vec<String> = settings.iter().map(|set| format!("fulcio.{set}")).collect();
-    let arguments: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
-    let siglab = Siglab::start_with(&arguments);
-    Scene { siglab, home }
+    Scene::with(home, &settings)
 }
 
 /// Both clients sign and verify, and the other's signature too.
 fn signs_and_verifies(scene: &Scene) {
     let _ = scene.initialize("cosign").succeeds();
     let image = scene.image("app", "one");
-    let token = scene.token();
-    let sign = ["sign", "--yes", "--identity-token", &token, &image];
-    let _ = scene.run("cosign", &sign).succeeds();
-    let issuer = scene.issuer();
-    let by_issuer = format!("--certificate-oidc-issuer={issuer}");
-    let verify = |identity: &str| {
-        let identity = format!("--certificate-identity={identity}");
-        scene.run("cosign", &["verify", &identity, &by_issuer, &image])
-    };
-    let _ = verify(EMAIL).succeeds();
-    verify("mallory@lab.example").fails_with("expected SAN value");
+    scene.sign(&image);
+    let _ = scene.verify(&image, EMAIL).succeeds();
+    let refused = scene.verify(&image, "mallory@lab.example");
+    refused.fails_with("expected SAN value");
 
     let config = scene.siglab.file("trust_config.json");
+    let trust = ["--trust-config", &config];
     scene.home.write("file.txt", "hello\n");
-    let sign = [
-        "--trust-config",
-        &config,
-        "sign",
-        "--identity-token",
-        &token,
-        "file.txt",
-    ];
-    let _ = scene.run("sigstore", &sign).succeeds();
-    let verify = [
-        "--trust-config",
-        &config,
-        "verify",
-        "identity",
-        "--cert-identity",
-        EMAIL,
-    ];
-    let more = ["--cert-oidc-issuer", &issuer, "file.txt"];
-    let _ = scene
-        .run("sigstore", &[&verify[..], &more].concat())
-        .succeeds();
-    let identity = format!("--certificate-identity={EMAIL}");
-    let flags = [
-        "verify-blob",
-        "--bundle",
-        "file.txt.sigstore.json",
-        &identity,
-        &by_issuer,
-    ];
-    let _ = scene
-        .run("cosign", &[&flags[..], &["file.txt"]].concat())
-        .succeeds();
+    scene.sign_file(&trust, &scene.token(), "file.txt");
+    let by = (EMAIL, &*scene.issuer());
+    let _ = scene.verify_file(&trust, by, &[], "file.txt").succeeds();
+    let verified = scene.verify_blob("file.txt.sigstore.json", &[], "file.txt");
+    let _ = verified.succeeds();
 }
 
 /// The common names of the trust bundle, by openssl.

@@ -2,28 +2,11 @@
 
 use crate::scene::{EMAIL, Scene, entry, split, text, timestamps};
 
-/// `verify` of an image by identity and issuer.
-fn verify(scene: &Scene, image: &str, identity: &str, issuer: &str) -> tests::Outcome {
-    let identity = format!("--certificate-identity={identity}");
-    let issuer = format!("--certificate-oidc-issuer={issuer}");
-    scene.run("cosign", &["verify", &identity, &issuer, image])
-}
-
-fn sign(scene: &Scene, image: &str) {
-    let token = scene.token();
-    let _ = scene
-        .run(
-            "cosign",
-            &["sign", "--yes", "--identity-token", &token, image],
-        )
-        .succeeds();
-}
-
 #[test]
 fn an_image_is_signed_and_verified_with_default_settings() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
+    scene.sign(&image);
     let (bundle, count) = scene.bundle_of(&image);
     assert_eq!(count, 1);
     let entry = entry(&bundle);
@@ -33,7 +16,8 @@ fn an_image_is_signed_and_verified_with_default_settings() {
         "Rekor v2 is the default"
     );
     assert_eq!(timestamps(&bundle), 1);
-    let _ = verify(&scene, &image, EMAIL, &scene.issuer())
+    let _ = scene
+        .verify(&image, EMAIL)
         .succeeds()
         .says("Existence of the claims in the transparency log was verified offline");
 }
@@ -42,29 +26,30 @@ fn an_image_is_signed_and_verified_with_default_settings() {
 fn another_identity_issuer_or_digest_does_not_verify() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
+    scene.sign(&image);
     let issuer = scene.issuer();
-    verify(&scene, &image, "mallory@lab.example", &issuer).fails_with("no matching");
-    verify(&scene, &image, EMAIL, "http://localhost:1").fails_with("no matching");
+    scene
+        .verify_by(&image, ("mallory@lab.example", &issuer), &[])
+        .fails_with("no matching");
+    scene
+        .verify_by(&image, (EMAIL, "http://localhost:1"), &[])
+        .fails_with("no matching");
     let unsigned = scene.image("app", "two");
-    verify(&scene, &unsigned, EMAIL, &issuer).fails_with("no signatures found");
+    scene
+        .verify_by(&unsigned, (EMAIL, &issuer), &[])
+        .fails_with("no signatures found");
 }
 
 #[test]
 fn a_second_signature_stands_beside_the_first() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
+    scene.sign(&image);
     let token = scene.token_with("email=bob@lab.example");
-    let _ = scene
-        .run(
-            "cosign",
-            &["sign", "--yes", "--identity-token", &token, &image],
-        )
-        .succeeds();
+    scene.sign_by(&token, &[], &image);
     assert_eq!(scene.bundle_of(&image).1, 2);
     for identity in [EMAIL, "bob@lab.example"] {
-        let _ = verify(&scene, &image, identity, &scene.issuer()).succeeds();
+        let _ = scene.verify(&image, identity).succeeds();
     }
 }
 
@@ -75,25 +60,17 @@ fn rekor_v1_alone_gives_an_entry_with_a_promise() {
     let token = scene.token();
     let config = scene.siglab.file("signing_config_rekor_v1.json");
     let root = scene.siglab.file("trusted_root.json");
-    let arguments = [
-        "sign",
-        "--yes",
-        "--identity-token",
-        &token,
-        "--signing-config",
-        &config,
-        "--trusted-root",
-        &root,
-        &image,
-    ];
-    let _ = scene.run("cosign", &arguments).succeeds();
+    let flags = ["--signing-config", &config, "--trusted-root", &root];
+    scene.sign_by(&token, &flags, &image);
     let (bundle, _) = scene.bundle_of(&image);
     let entry = entry(&bundle);
     assert_eq!(entry["kindVersion"]["kind"], "dsse");
     assert_eq!(entry["kindVersion"]["version"], "0.0.1");
     assert!(!text(&entry["inclusionPromise"]["signedEntryTimestamp"]).is_empty());
-    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
-    verify(&scene, &image, "mallory@lab.example", &scene.issuer()).fails_with("no matching");
+    let _ = scene.verify(&image, EMAIL).succeeds();
+    scene
+        .verify(&image, "mallory@lab.example")
+        .fails_with("no matching");
 }
 
 /// Signs a blob, verifies it, and changes one thing after another.
@@ -237,7 +214,7 @@ fn a_token_in_the_environment_signs_without_flags() {
     let token = scene.token();
     scene.home.set("SIGSTORE_ID_TOKEN", token);
     let _ = scene.run("cosign", &["sign", "--yes", &image]).succeeds();
-    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+    let _ = scene.verify(&image, EMAIL).succeeds();
 }
 
 #[test]
@@ -263,34 +240,25 @@ fn signatures_verify_after_a_restart_on_other_ports() {
     let mut scene = Scene::initialized();
     let image = scene.image("app", "one");
     let issuer = scene.issuer();
-    sign(&scene, &image);
+    scene.sign(&image);
     scene.siglab.restart();
     let _ = scene.initialize("cosign").succeeds();
     let (name, digest) = split(&image);
     let image = format!("{}/{name}@{digest}", scene.siglab.registry());
-    let _ = verify(&scene, &image, EMAIL, &issuer).succeeds();
-    sign(&scene, &image);
-    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+    let _ = scene.verify_by(&image, (EMAIL, &issuer), &[]).succeeds();
+    scene.sign(&image);
+    let _ = scene.verify(&image, EMAIL).succeeds();
 }
 
 #[test]
 fn another_labs_trust_refuses_what_this_one_signed() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
+    scene.sign(&image);
     let other = tests::Siglab::start();
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
     let root = other.file("trusted_root.json");
-    let flags = [
-        "verify",
-        "--trusted-root",
-        &root,
-        &identity,
-        &issuer,
-        &image,
-    ];
-    let refused = scene.run("cosign", &flags);
+    let by = (EMAIL, &*scene.issuer());
+    let refused = scene.verify_by(&image, by, &["--trusted-root", &root]);
     assert!(!refused.is_success(), "another lab's root verified");
 }
 
@@ -299,30 +267,18 @@ fn services_in_programs_of_their_own_sign_and_verify() {
     let scene = Scene::apart();
     let _ = scene.initialize("cosign").succeeds();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
-    let _ = verify(&scene, &image, EMAIL, &scene.issuer()).succeeds();
+    scene.sign(&image);
+    let _ = scene.verify(&image, EMAIL).succeeds();
 }
 
 #[test]
 fn signatures_made_at_once_are_all_kept() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    let emails: Vec<_> = (0..8)
-        .map(|number| format!("signer-{number}@lab.example"))
-        .collect();
-    std::thread::scope(|scope| {
-        for email in &emails {
-            let (scene, image) = (&scene, &image);
-            scope.spawn(move || {
-                let token = scene.token_with(&format!("email={email}"));
-                let flags = ["sign", "--yes", "--identity-token", &token, image];
-                let _ = scene.run("cosign", &flags).succeeds();
-            });
-        }
-    });
+    let emails = scene.sign_at_once(&image);
     assert_eq!(scene.bundle_of(&image).1, emails.len());
     for email in &emails {
-        let _ = verify(&scene, &image, email, &scene.issuer()).succeeds();
+        let _ = scene.verify(&image, email).succeeds();
     }
 }
 
@@ -330,7 +286,7 @@ fn signatures_made_at_once_are_all_kept() {
 fn openssl_builds_the_chain_of_a_signing_certificate() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
+    scene.sign(&image);
     let (bundle, _) = scene.bundle_of(&image);
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let leaf = text(&bundle["verificationMaterial"]["certificate"]["rawBytes"]);
@@ -375,7 +331,7 @@ fn openssl_builds_the_chain_of_a_signing_certificate() {
 fn copies_trees_and_downloads_carry_the_signatures() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    sign(&scene, &image);
+    scene.sign(&image);
     let _ = scene
         .run("cosign", &["tree", &image])
         .succeeds()
@@ -392,5 +348,5 @@ fn copies_trees_and_downloads_carry_the_signatures() {
     let _ = scene.run("oras", &flags).succeeds();
     let (_, digest) = split(&image);
     let copied = format!("{}/copy@{digest}", scene.siglab.registry());
-    let _ = verify(&scene, &copied, EMAIL, &scene.issuer()).succeeds();
+    let _ = scene.verify(&copied, EMAIL).succeeds();
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::{Outcome, Sandbox, Siglab, client, siglab};
+use tests::{Outcome, Sandbox, client, siglab};
 
 use crate::scene::{EMAIL, Scene, split};
 
@@ -81,12 +81,11 @@ impl Drop for Daemon {
     }
 }
 
-/// A lab with these arguments, beside a daemon that `home`'s docker uses.
-fn scene(mut home: Sandbox, arguments: &[&str]) -> (Scene, Daemon) {
+/// A lab with these settings, beside a daemon that `home`'s docker uses.
+fn scene(mut home: Sandbox, settings: &[String]) -> (Scene, Daemon) {
     let mut daemon = Daemon::start();
-    let siglab = Siglab::start_with(arguments);
     daemon.serve(&mut home);
-    (Scene { siglab, home }, daemon)
+    (Scene::with(home, settings), daemon)
 }
 
 fn docker(scene: &Scene, arguments: &[&str]) -> Outcome {
@@ -128,8 +127,7 @@ fn guarded(scheme: &str) -> (Scene, Daemon) {
         format!("registry.auth.scheme={scheme}"),
         format!("registry.auth.htpasswd={users}"),
     ];
-    let arguments: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
-    scene(home, &arguments)
+    scene(home, &settings)
 }
 
 #[test]
@@ -267,13 +265,8 @@ fn what_docker_saves_is_imported_signed_exported_and_loaded() {
     let image = format!("{}/team/app:v1", scene.siglab.registry());
     let digest = scene.run("crane", &["digest", &image]).succeeds().text();
     let by_digest = format!("{}/team/app@{}", scene.siglab.registry(), digest.trim());
-    let token = scene.token();
-    let sign = ["sign", "--yes", "--identity-token", &token, &by_digest];
-    let _ = scene.run("cosign", &sign).succeeds();
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let verify = ["verify", &identity, &issuer, &by_digest];
-    let _ = scene.run("cosign", &verify).succeeds();
+    scene.sign(&by_digest);
+    let _ = scene.verify(&by_digest, EMAIL).succeeds();
     assert_eq!(scene.bundle_of(&by_digest).1, 1);
     assert_eq!(split(&by_digest).0, "team/app");
 

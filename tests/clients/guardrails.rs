@@ -47,19 +47,8 @@ fn public_roots(home: &Sandbox) -> Vec<Value> {
 /// cosign's verdict under a trusted root.
 fn verify(scene: &Scene, root: &Value) -> Outcome {
     scene.home.write("root.json", root.to_string());
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let flags = [
-        "verify-blob",
-        "--trusted-root",
-        "root.json",
-        "--bundle",
-        "b.json",
-    ];
-    scene.run(
-        "cosign",
-        &[&flags[..], &[&identity, &issuer, "blob.txt"]].concat(),
-    )
+    let trust = ["--trusted-root", "root.json"];
+    scene.verify_blob("b.json", &trust, "blob.txt")
 }
 
 /// The lab's own trusted root.
@@ -120,23 +109,13 @@ fn sigstore_python_with_the_roots_that_it_ships_refuses_a_labs_signature() {
     let scene = Scene::new();
     let config = scene.siglab.file("trust_config.json");
     scene.home.write("file.txt", "hello\n");
-    let token = scene.token();
-    let sign = [
-        "--trust-config",
-        &config,
-        "sign",
-        "--identity-token",
-        &token,
-        "file.txt",
-    ];
-    let _ = scene.run("sigstore", &sign).succeeds();
-    let issuer = scene.issuer();
-    let flags = ["verify", "identity", "--offline", "--cert-identity", EMAIL];
-    let flags = [&flags[..], &["--cert-oidc-issuer", &issuer, "file.txt"]].concat();
-    scene.run("sigstore", &flags).fails_with("FAIL: file.txt");
-    scene
-        .run("sigstore", &[&["--staging"], &flags[..]].concat())
-        .fails_with("FAIL: file.txt");
+    scene.sign_file(&["--trust-config", &config], &scene.token(), "file.txt");
+    let by = (EMAIL, &*scene.issuer());
+    for shipped in [&[][..], &["--staging"]] {
+        scene
+            .verify_file(shipped, by, &["--offline"], "file.txt")
+            .fails_with("FAIL: file.txt");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod registry_moves;
 mod registry_tls;
 mod rekor;
 mod scene;
+mod sign;
 mod sigstore_js;
 mod sigstore_python;
 mod timestamp;

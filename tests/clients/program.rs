@@ -26,12 +26,7 @@ fn its_token_has_no_newline_and_signs() {
     let token = run(&scene, &["token", "--email", EMAIL]).succeeds().text();
     assert_eq!(token.trim(), token);
     let image = scene.image("app", "one");
-    let _ = scene
-        .run(
-            "cosign",
-            &["sign", "--yes", "--identity-token", &token, &image],
-        )
-        .succeeds();
+    scene.sign_by(&token, &[], &image);
 }
 
 #[test]
@@ -42,17 +37,10 @@ fn what_it_signs_is_verified_by_cosign_and_the_other_way_round() {
     let _ = run(&scene, &["sign", "--identity-token", &token, &image]).succeeds();
     let identity = format!("--certificate-identity={EMAIL}");
     let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let _ = scene
-        .run("cosign", &["verify", &identity, &issuer, &image])
-        .succeeds();
+    let _ = scene.verify(&image, EMAIL).succeeds();
 
     let other = scene.image("app", "two");
-    let _ = scene
-        .run(
-            "cosign",
-            &["sign", "--yes", "--identity-token", &token, &other],
-        )
-        .succeeds();
+    scene.sign_by(&token, &[], &other);
     let _ = run(&scene, &["verify", &identity, &issuer, &other]).succeeds();
     let wrong = "--certificate-identity=mallory@lab.example";
     let refused = run(&scene, &["verify", wrong, &issuer, &other]);

@@ -6,6 +6,7 @@ use tests::{Outcome, Sandbox, Siglab, client};
 
 use crate::{
     scene::{EMAIL, Scene, split, text},
+    sign::LEGACY,
     wire,
 };
 
@@ -15,9 +16,7 @@ fn lab(home: Sandbox, settings: &[&str]) -> Scene {
         .iter()
         .map(|set| format!("registry.{set}"))
         .collect();
-    let arguments: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
-    let siglab = Siglab::start_with(&arguments);
-    Scene { siglab, home }
+    Scene::with(home, &settings)
 }
 
 /// A lab that anybody may read and `ann` may write, with that way of asking for credentials.
@@ -89,9 +88,7 @@ fn every_client_logs_in(scheme: &str) {
         "secret",
     ];
     let _ = scene.run("cosign", &cosign).succeeds();
-    let token = scene.token();
-    let sign = ["sign", "--yes", "--identity-token", &token, &by_digest];
-    let _ = scene.run("cosign", &sign).succeeds();
+    scene.sign(&by_digest);
 
     let oras = |password: &str| {
         let flags = [
@@ -354,22 +351,12 @@ fn skopeo_oras_and_crane_delete_and_list() {
     assert!(catalog.lines().all(|line| line == "app"), "{catalog}");
 }
 
-fn verify(scene: &Scene, image: &str, identity: &str, more: &[&str]) -> Outcome {
-    let identity = format!("--certificate-identity={identity}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    scene.run(
-        "cosign",
-        &[&["verify", &identity, &issuer], more, &[image]].concat(),
-    )
-}
-
 #[test]
 fn cosign_saves_loads_copies_downloads_and_cleans() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
     let token = scene.token();
-    let sign = ["sign", "--yes", "--identity-token", &token, &image];
-    let _ = scene.run("cosign", &sign).succeeds();
+    scene.sign_by(&token, &[], &image);
     scene.home.write("predicate.json", r#"{"passed": true}"#);
     let attest = [
         "attest",
@@ -397,7 +384,7 @@ fn cosign_saves_loads_copies_downloads_and_cleans() {
         .run("cosign", &["load", "--dir", "saved", &moved])
         .succeeds();
     let moved = format!("{}/{name}@{digest}", other.registry());
-    let _ = verify(&scene, &moved, EMAIL, &[]).succeeds();
+    let _ = scene.verify(&moved, EMAIL).succeeds();
 
     let downloaded = scene
         .run("cosign", &["download", "attestation", &image])
@@ -411,48 +398,18 @@ fn cosign_saves_loads_copies_downloads_and_cleans() {
         .succeeds()
         .says("sha256-");
 
-    let legacy = [
-        "sign",
-        "--yes",
-        "--identity-token",
-        &token,
-        "--new-bundle-format=false",
-        "--use-signing-config=false",
-        "--fulcio-url",
-        &scene.siglab.url("fulcio", "http"),
-        "--rekor-url",
-        &scene.siglab.url("rekor", "v1"),
-        &image,
-    ];
-    let _ = scene.run("cosign", &legacy).succeeds();
+    scene.sign_in_a_tag(&token, &image);
     let copy = format!("{}/copy/app:v1", scene.siglab.registry());
     let _ = scene.run("cosign", &["copy", &image, &copy]).succeeds();
     let copied = format!("{}/copy/app@{digest}", scene.siglab.registry());
-    let old = ["--new-bundle-format=false"];
-    let _ = verify(&scene, &copied, EMAIL, &old).succeeds();
+    let by = (EMAIL, &*scene.issuer());
+    let _ = scene.verify_by(&copied, by, &[LEGACY]).succeeds();
 
     let _ = scene
         .run("cosign", &["clean", "--force", &image])
         .succeeds();
-    assert!(!verify(&scene, &image, EMAIL, &[]).is_success());
-    assert!(!verify(&scene, &image, EMAIL, &old).is_success());
-}
-
-/// Signs one image as eight people at once.
-fn sign_at_once(scene: &Scene, image: &str) -> Vec<String> {
-    let emails: Vec<_> = (0..8)
-        .map(|number| format!("signer-{number}@lab.example"))
-        .collect();
-    std::thread::scope(|scope| {
-        for email in &emails {
-            scope.spawn(move || {
-                let token = scene.token_with(&format!("email={email}"));
-                let flags = ["sign", "--yes", "--identity-token", &token, image];
-                let _ = scene.run("cosign", &flags).succeeds();
-            });
-        }
-    });
-    emails
+    assert!(!scene.verify(&image, EMAIL).is_success());
+    assert!(!scene.verify_by(&image, by, &[LEGACY]).is_success());
 }
 
 /// The status of the referrers API, and the entries of the fallback tag.
@@ -469,10 +426,10 @@ fn in_fallback_mode_signatures_made_at_once_are_all_kept() {
     let scene = lab(Sandbox::new(), &["referrers=fallback"]);
     let _ = scene.initialize("cosign").succeeds();
     let image = scene.image("app", "one");
-    let emails = sign_at_once(&scene, &image);
+    let emails = scene.sign_at_once(&image);
     assert_eq!(fallback(&scene, &image), (404, emails.len()));
     for email in &emails {
-        let _ = verify(&scene, &image, email, &[]).succeeds();
+        let _ = scene.verify(&image, email).succeeds();
     }
 }
 
@@ -484,7 +441,7 @@ fn switched_off_signatures_made_at_once_are_kept_though_clients_lose_sight_of_th
     let _ = scene.initialize("cosign").succeeds();
     let image = scene.image("app", "one");
     let issuer = scene.issuer();
-    let emails = sign_at_once(&scene, &image);
+    let emails = scene.sign_at_once(&image);
     let (status, listed) = fallback(&scene, &image);
     assert!(
         status == 404 && (1..=emails.len()).contains(&listed),
@@ -496,16 +453,9 @@ fn switched_off_signatures_made_at_once_are_kept_though_clients_lose_sight_of_th
     assert_eq!(scene.bundle_of(&image).1, emails.len());
     let root = scene.siglab.file("trusted_root.json");
     for email in &emails {
-        let identity = format!("--certificate-identity={email}");
-        let issuer = format!("--certificate-oidc-issuer={issuer}");
-        let flags = [
-            "verify",
-            "--trusted-root",
-            &root,
-            &identity,
-            &issuer,
-            &image,
-        ];
-        let _ = scene.run("cosign", &flags).succeeds();
+        let by = (&**email, &*issuer);
+        let _ = scene
+            .verify_by(&image, by, &["--trusted-root", &root])
+            .succeeds();
     }
 }

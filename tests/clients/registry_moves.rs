@@ -2,7 +2,10 @@
 
 use tests::{Outcome, Sandbox, Siglab, client};
 
-use crate::scene::{EMAIL, Scene, split};
+use crate::{
+    scene::{EMAIL, Scene, split},
+    sign::LEGACY,
+};
 
 fn oras(scene: &Scene, arguments: &[&str]) -> Outcome {
     scene.run("oras", arguments).succeeds()
@@ -16,9 +19,7 @@ fn signed(from: Siglab) -> (Scene, String, Siglab) {
     };
     let _ = scene.initialize("cosign").succeeds();
     let image = scene.image("app", "one");
-    let token = scene.token();
-    let sign = ["sign", "--yes", "--identity-token", &token, &image];
-    let _ = scene.run("cosign", &sign).succeeds();
+    scene.sign(&image);
     (scene, image, Siglab::start())
 }
 
@@ -26,10 +27,8 @@ fn signed(from: Siglab) -> (Scene, String, Siglab) {
 fn verifies(scene: &Scene, image: &str, to: &Siglab, more: &[&str]) -> bool {
     let (name, digest) = split(image);
     let moved = format!("{}/{name}@{digest}", to.registry());
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let flags = [&["verify", &identity, &issuer], more, &[&moved]].concat();
-    scene.run("cosign", &flags).is_success()
+    let by = (EMAIL, &*scene.issuer());
+    scene.verify_by(&moved, by, more).is_success()
 }
 
 #[test]
@@ -88,16 +87,7 @@ fn oras_copies_signatures_out_of_fallback_tags() {
 fn skopeo_syncs_a_repository_with_its_signature_tags() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
-    let token = scene.token();
-    let urls = [
-        scene.siglab.url("fulcio", "http"),
-        scene.siglab.url("rekor", "v1"),
-    ];
-    let legacy = ["--new-bundle-format=false", "--use-signing-config=false"];
-    let services = ["--fulcio-url", &urls[0], "--rekor-url", &urls[1]];
-    let sign = ["sign", "--yes", "--identity-token", &token];
-    let flags = [&sign[..], &legacy, &services, &[&image]].concat();
-    let _ = scene.run("cosign", &flags).succeeds();
+    scene.sign_in_a_tag(&scene.token(), &image);
     let to = Siglab::start();
     let (from, target) = (format!("{}/app", scene.siglab.registry()), to.registry());
     let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
@@ -111,7 +101,7 @@ fn skopeo_syncs_a_repository_with_its_signature_tags() {
     let policy = policy.display().to_string();
     let flags = [&["--policy", &policy], &sync[..1], &plain, &sync[1..]].concat();
     let _ = scene.run("skopeo", &flags).succeeds();
-    assert!(verifies(&scene, &image, &to, &legacy[..1]));
+    assert!(verifies(&scene, &image, &to, &[LEGACY]));
 }
 
 #[test]

@@ -1,15 +1,8 @@
 //! The registry over TLS: by a certificate of its own, and by one that openssl made.
 
-use tests::{Outcome, Sandbox, Siglab};
+use tests::{Outcome, Sandbox};
 
 use crate::scene::Scene;
-
-/// A lab with settings of its registry.
-fn lab(home: Sandbox, settings: &[String]) -> Scene {
-    let arguments: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
-    let siglab = Siglab::start_with(&arguments);
-    Scene { siglab, home }
-}
 
 /// Everybody who trusts `authority` pushes and pulls, and nobody else.
 fn is_trusted_through(mut scene: Scene, authority: &str) {
@@ -57,7 +50,7 @@ fn is_trusted_through(mut scene: Scene, authority: &str) {
 
 #[test]
 fn a_certificate_of_its_own_is_trusted_through_its_authority() {
-    let scene = lab(Sandbox::new(), &["registry.tls.own=true".to_owned()]);
+    let scene = Scene::with(Sandbox::new(), &["registry.tls.own=true".to_owned()]);
     let authority = scene.siglab.data_dir().join("registry/tls-authority.pem");
     is_trusted_through(scene, &authority.display().to_string());
 }
@@ -75,6 +68,6 @@ fn a_certificate_of_the_operators_is_used() {
         format!("registry.tls.certificate={certificate}"),
         format!("registry.tls.key={}", path("key.pem")),
     ];
-    let scene = lab(home, &settings);
+    let scene = Scene::with(home, &settings);
     is_trusted_through(scene, &certificate);
 }

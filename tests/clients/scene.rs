@@ -20,6 +20,13 @@ impl Scene {
         }
     }
 
+    /// A lab with settings, `TABLE.KEY=VALUE`, beside a home that is there already.
+    pub(crate) fn with(home: Sandbox, settings: &[String]) -> Self {
+        let arguments: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+        let siglab = Siglab::start_with(&arguments);
+        Self { siglab, home }
+    }
+
     /// A lab whose services are programs of their own.
     pub(crate) fn apart() -> Self {
         Self {

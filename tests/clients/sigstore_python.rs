@@ -5,22 +5,11 @@ use tests::Outcome;
 use crate::scene::{EMAIL, Scene, entry, text, timestamps};
 
 fn sign(scene: &Scene, trust: &[&str], file: &str) {
-    let token = scene.token();
-    let flags = ["sign", "--overwrite", "--identity-token", &token, file];
-    let _ = scene.run("sigstore", &[trust, &flags].concat()).succeeds();
+    scene.sign_file(trust, &scene.token(), file);
 }
 
 fn verify(scene: &Scene, trust: &[&str], identity: &str, issuer: &str, file: &str) -> Outcome {
-    let flags = [
-        "verify",
-        "identity",
-        "--cert-identity",
-        identity,
-        "--cert-oidc-issuer",
-        issuer,
-        file,
-    ];
-    scene.run("sigstore", &[trust, &flags].concat())
+    scene.verify_file(trust, (identity, issuer), &[], file)
 }
 
 #[test]
@@ -97,17 +86,8 @@ fn each_verifies_what_the_other_signed() {
     let trust = ["--trust-config", &config];
     scene.home.write("file.txt", "hello\n");
     sign(&scene, &trust, "file.txt");
-    let identity = format!("--certificate-identity={EMAIL}");
-    let issuer = format!("--certificate-oidc-issuer={}", scene.issuer());
-    let flags = [
-        "verify-blob",
-        "--bundle",
-        "file.txt.sigstore.json",
-        &identity,
-        &issuer,
-        "file.txt",
-    ];
-    let _ = scene.run("cosign", &flags).succeeds().says("Verified OK");
+    let verified = scene.verify_blob("file.txt.sigstore.json", &[], "file.txt");
+    let _ = verified.succeeds().says("Verified OK");
 
     let token = scene.token();
     let flags = ["sign-blob", "--yes", "--identity-token", &token];

@@ -18,17 +18,8 @@ fn cosign_reads_the_workflow_from_the_certificate() {
     let scene = Scene::initialized();
     let image = scene.image("app", "one");
     let token = token(&scene);
-    let _ = scene
-        .run(
-            "cosign",
-            &["sign", "--yes", "--identity-token", &token, &image],
-        )
-        .succeeds();
-    let identity = format!("--certificate-identity={SUBJECT}");
-    let issuer = format!(
-        "--certificate-oidc-issuer={}/github-actions",
-        scene.issuer()
-    );
+    scene.sign_by(&token, &[], &image);
+    let issuer = format!("{}/github-actions", scene.issuer());
     let claims = [
         ("repository", "fleet-org/agent-router"),
         ("ref", "refs/tags/v1.2.0"),
@@ -38,10 +29,7 @@ fn cosign_reads_the_workflow_from_the_certificate() {
     ];
     let verify = |claims: &[String]| {
         let claims: Vec<_> = claims.iter().map(String::as_str).collect();
-        scene.run(
-            "cosign",
-            &[&["verify", &identity, &issuer][..], &claims, &[&image]].concat(),
-        )
+        scene.verify_by(&image, (SUBJECT, &issuer), &claims)
     };
     let flag = |name: &str, value: &str| format!("--certificate-github-workflow-{name}={value}");
     let all: Vec<_> = claims
@@ -61,45 +49,14 @@ fn sigstore_python_verifies_a_github_workflow() {
     let config = scene.siglab.file("trust_config.json");
     scene.home.write("file.txt", "hello\n");
     let token = token(&scene);
-    let sign = [
-        "--trust-config",
-        &config,
-        "sign",
-        "--identity-token",
-        &token,
-        "file.txt",
-    ];
-    let _ = scene.run("sigstore", &sign).succeeds();
-    let verify = |more: &[&str]| {
-        let issuer = format!("{}/github-actions", scene.issuer());
-        let flags = [
-            "--trust-config",
-            &config,
-            "verify",
-            "identity",
-            "--cert-identity",
-            SUBJECT,
-        ];
-        let flags = [
-            &flags[..],
-            &["--cert-oidc-issuer", &issuer],
-            more,
-            &["file.txt"],
-        ]
-        .concat();
-        scene.run("sigstore", &flags)
-    };
-    let _ = verify(&[]).succeeds();
+    let trust = ["--trust-config", &config];
+    scene.sign_file(&trust, &token, "file.txt");
+    let issuer = format!("{}/github-actions", scene.issuer());
+    let verified = scene.verify_file(&trust, (SUBJECT, &issuer), &[], "file.txt");
+    let _ = verified.succeeds();
     // The command for GitHub knows only the public issuer.
-    let github = [
-        "--trust-config",
-        &config,
-        "verify",
-        "github",
-        "--cert-identity",
-        SUBJECT,
-    ];
-    let github = [&github[..], &["--sha", SHA, "file.txt"]].concat();
+    let github = ["verify", "github", "--cert-identity", SUBJECT];
+    let github = [&trust[..], &github, &["--sha", SHA, "file.txt"]].concat();
     scene
         .run("sigstore", &github)
         .fails_with("token.actions.githubusercontent.com");
@@ -116,8 +73,7 @@ fn gitlab_kubernetes_and_spiffe_identities_sign() {
     ] {
         let image = scene.image(&format!("by-{preset}"), preset);
         let token = scene.token_with(&format!("preset={preset}"));
-        let sign = ["sign", "--yes", "--identity-token", &token, &image];
-        let _ = scene.run("cosign", &sign).succeeds();
+        scene.sign_by(&token, &[], &image);
         let identity = format!("--certificate-identity-regexp={identity}");
         let issuer = format!("--certificate-oidc-issuer={}/{preset}", scene.issuer());
         let _ = scene
