@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use tests::{Outcome, Sandbox, documents::repository, siglab, tool};
+use tests::{
+    Outcome, Sandbox,
+    documents::{links, repository},
+    siglab, tool,
+};
 
 /// Packs the program under test into each of `outs`.
 pub(crate) fn pack(outs: &[&Path]) {
@@ -55,6 +59,28 @@ fn what_is_carried_is_whole_and_works_in_an_empty_folder() {
         .map(|line| line.trim().parse().unwrap())
         .collect();
     assert_eq!(counts[0], counts[1] + 1);
+    // What its pages lead to was carried too.
+    let room = fs::read_dir(home.dir()).unwrap();
+    let room = room.map(|entry| entry.unwrap().path());
+    let room = room.filter(|path| path.is_dir() && path.join("SHA256SUMS").exists());
+    let room = room.last().expect("it is unpacked");
+    for page in [
+        "README.md",
+        "docs/getting-started.md",
+        "docs/instructor.md",
+        "docs/differences.md",
+    ] {
+        let page = room.join(page);
+        for (line, target) in links(&fs::read_to_string(&page).unwrap()) {
+            let file = target.split('#').next().unwrap_or_default();
+            let is_there = page.parent().unwrap().join(file).exists();
+            assert!(
+                is_there || target.contains("://"),
+                "{}:{line}: {target}",
+                page.display()
+            );
+        }
+    }
     let demo = sh(
         &home,
         "cd siglab-*/ && unshare --user --map-root-user --net \
