@@ -129,17 +129,11 @@ async fn keys_that_others_may_read_or_that_do_not_fit_stop_the_start() {
 #[tokio::test]
 async fn the_ephemeral_authority_issues_from_its_root_and_is_another_each_time() {
     let mut lab = Lab::with(|_, _| config("ephemeral")).await;
-    let chain = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain();
+    let chain = lab.chain_for(EMAIL).await;
     assert_eq!(chain.len(), 2);
     assert!(chain[1].is_self_issued() && chain[1].path_length().unwrap() == Some(1));
     lab.reopen(config("ephemeral")).await.unwrap();
-    let again = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain();
+    let again = lab.chain_for(EMAIL).await;
     assert_ne!(chain[1], again[1]);
 }
 
@@ -255,10 +249,7 @@ async fn names_of_the_public_instance_stop_the_start() {
 #[tokio::test]
 async fn every_certificate_is_named_and_marked_as_of_a_lab() {
     let lab = Lab::start().await;
-    let chain = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain();
+    let chain = lab.chain_for(EMAIL).await;
     for certificate in &chain {
         let marker = certificate
             .extensions()
@@ -293,10 +284,7 @@ async fn permitted_identities_become_name_constraints() {
     })
     .await;
     for (email, holds) in [("a@example.com", true), ("a@other.example", false)] {
-        let chain = lab
-            .sign(&lab.issuer.email_token(email), email)
-            .await
-            .chain();
+        let chain = lab.chain_for(email).await;
         let roots = std::slice::from_ref(&chain[2]);
         let verified = x509::verify_chain(
             &chain[0],

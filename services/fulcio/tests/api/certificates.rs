@@ -11,10 +11,7 @@ const EMAIL: &str = "a@example.com";
 #[tokio::test]
 async fn openssl_verifies_the_chain_strictly() {
     let lab = Lab::start().await;
-    let chain = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain();
+    let chain = lab.chain_for(EMAIL).await;
     let dir = lab.dir.path();
     for (name, certificate) in ["leaf", "intermediate", "root"].iter().zip(&chain) {
         write(dir, name, &certificate.to_pem());
@@ -48,11 +45,7 @@ async fn openssl_verifies_the_chain_strictly() {
 #[tokio::test]
 async fn the_profile_has_its_extensions_in_order_and_no_others() {
     let lab = Lab::start().await;
-    let leaf = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain()
-        .remove(0);
+    let leaf = lab.chain_for(EMAIL).await.remove(0);
     let got: Vec<String> = leaf
         .extensions()
         .iter()
@@ -86,10 +79,7 @@ async fn validity_starts_at_the_second_and_authorities_are_older() {
     lab.context
         .clock
         .set("2026-01-01T00:00:07.9Z".parse().unwrap());
-    let chain = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain();
+    let chain = lab.chain_for(EMAIL).await;
     assert_eq!(chain[0].not_before().as_second(), NOW + 7);
     assert_eq!(chain[0].not_after().as_second(), NOW + 607);
     for authority in &chain[1..] {
@@ -104,10 +94,7 @@ async fn validity_starts_at_the_second_and_authorities_are_older() {
 #[tokio::test]
 async fn the_log_gets_the_precertificate_and_the_whole_chain() {
     let lab = Lab::start().await;
-    let chain = lab
-        .sign(&lab.issuer.email_token(EMAIL), EMAIL)
-        .await
-        .chain();
+    let chain = lab.chain_for(EMAIL).await;
     let logged = lab.ctlog.chains.lock().unwrap().remove(0);
     let precertificate = Certificate::from_der(&logged[0]).unwrap();
     let poison = precertificate.extensions().last().unwrap();

@@ -261,11 +261,7 @@ async fn gitlab_nulls_become_nil_and_the_legacy_type_omits_them() {
     });
     let sub = claims["sub"].as_str().unwrap();
     let lab = Lab::start().await;
-    let leaf = lab
-        .sign(&lab.issuer.token("/gitlab", &claims), sub)
-        .await
-        .chain()
-        .remove(0);
+    let leaf = lab.leaf("/gitlab", &claims, sub).await;
     let all = leaf.fulcio_extensions().unwrap();
     assert_eq!(all.get(FulcioField::BuildSignerDigest), Some("<nil>"));
     assert_eq!(
@@ -285,11 +281,7 @@ async fn gitlab_nulls_become_nil_and_the_legacy_type_omits_them() {
     assert_eq!(leaf.sans().unwrap(), [San::Uri(uri.to_owned())]);
 
     let legacy = typed("type: gitlab-pipeline").await;
-    let leaf = legacy
-        .sign(&legacy.issuer.token("", &claims), sub)
-        .await
-        .chain()
-        .remove(0);
+    let leaf = legacy.leaf("", &claims, sub).await;
     let all = leaf.fulcio_extensions().unwrap();
     assert_eq!(all.get(FulcioField::BuildSignerDigest), None);
     assert_eq!(
@@ -319,11 +311,7 @@ async fn buildkite_has_more_in_its_provider_than_in_its_legacy_type() {
         "build_source": "webhook", "job_id": "j", "runner_environment": "self-hosted",
     });
     let lab = Lab::start().await;
-    let leaf = lab
-        .sign(&lab.issuer.token("/buildkite", &claims), "s")
-        .await
-        .chain()
-        .remove(0);
+    let leaf = lab.leaf("/buildkite", &claims, "s").await;
     let all = leaf.fulcio_extensions().unwrap();
     assert_eq!(
         all.get(FulcioField::RunInvocationUri),
@@ -334,11 +322,7 @@ async fn buildkite_has_more_in_its_provider_than_in_its_legacy_type() {
         [San::Uri("https://buildkite.com/o/p".to_owned())]
     );
     let legacy = typed("type: buildkite-job").await;
-    let leaf = legacy
-        .sign(&legacy.issuer.token("", &claims), "s")
-        .await
-        .chain()
-        .remove(0);
+    let leaf = legacy.leaf("", &claims, "s").await;
     assert_eq!(
         leaf.sans().unwrap(),
         [San::Uri("https://buildkite.com/o/p".to_owned())]
@@ -359,11 +343,7 @@ async fn codefresh_takes_its_platform_from_the_claim() {
         San::Uri("https://g.codefresh.io/acme/x/y:1/2".to_owned())
     );
     claims["platform_url"] = json!("https://cf.example");
-    let leaf = lab
-        .sign(&lab.issuer.token("", &claims), "s")
-        .await
-        .chain()
-        .remove(0);
+    let leaf = lab.leaf("", &claims, "s").await;
     let all = leaf.fulcio_extensions().unwrap();
     assert_eq!(
         all.get(FulcioField::BuildSignerUri),
@@ -397,11 +377,7 @@ ci-issuer-metadata:
         "sub": "s", "oidc.circleci.com/workflow-id": "w", "oidc.circleci.com/project-id": "p",
         "oidc.circleci.com/vcs-ref": "refs/heads/main",
     });
-    let leaf = lab
-        .sign(&lab.issuer.token("/org/1", &claims), "s")
-        .await
-        .chain()
-        .remove(0);
+    let leaf = lab.leaf("/org/1", &claims, "s").await;
     let all = leaf.fulcio_extensions().unwrap();
     assert_eq!(
         all.get(FulcioField::RunInvocationUri),

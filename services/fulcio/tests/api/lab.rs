@@ -396,6 +396,18 @@ impl Lab {
         self.v2(token, &public_key_request(&key, name)).await
     }
 
+    /// The certificate for a good token of the issuer at `path`, possession proved over `name`.
+    pub(crate) async fn leaf(&self, path: &str, claims: &Value, name: &str) -> Certificate {
+        let token = self.issuer.token(path, claims);
+        self.sign(&token, name).await.chain().remove(0)
+    }
+
+    /// The chain of a certificate for an address.
+    pub(crate) async fn chain_for(&self, email: &str) -> Vec<Certificate> {
+        let token = self.issuer.email_token(email);
+        self.sign(&token, email).await.chain()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.context.clock.now()
     }

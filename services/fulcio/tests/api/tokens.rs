@@ -311,11 +311,7 @@ async fn a_public_issuer_needs_an_explicit_setting() {
         "email": EMAIL, "email_verified": true,
         "federated_claims": {"connector_id": "https://sso.lab.invalid"},
     });
-    let leaf = lab
-        .sign(&lab.issuer.token("", &own), EMAIL)
-        .await
-        .chain()
-        .remove(0);
+    let leaf = lab.leaf("", &own, EMAIL).await;
     assert_eq!(
         leaf.fulcio_issuer().unwrap().as_deref(),
         Some("https://sso.lab.invalid")
@@ -336,11 +332,7 @@ async fn a_public_issuer_needs_an_explicit_setting() {
             config.impersonation_marker_critical = critical;
         })
         .await;
-        let leaf = lab
-            .sign(&lab.issuer.token("", &federated), EMAIL)
-            .await
-            .chain()
-            .remove(0);
+        let leaf = lab.leaf("", &federated, EMAIL).await;
         let marker = leaf
             .extensions()
             .iter()
