@@ -17,16 +17,16 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::{arguments::Common, client::Lab, output, output::Advise as _};
-use arguments::{Solve, Work};
+use arguments::{Folder, Solve, Work};
 use place::Place;
-use workspace::Workspace;
+use workspace::{Grade, Workspace};
 
 /// The exit code of a check that could not be made.
 const UNKNOWN: u8 = 2;
 
 pub(crate) async fn run(common: &Common, command: &LabCommand) -> anyhow::Result<ExitCode> {
     match command {
-        LabCommand::List => list(common),
+        LabCommand::List(folder) => list(common, folder),
         LabCommand::Start(options) => setup::start(common, options).await,
         LabCommand::Check(options) => match check::run(common, options).await {
             Ok(code) => Ok(code),
@@ -41,8 +41,9 @@ pub(crate) async fn run(common: &Common, command: &LabCommand) -> anyhow::Result
     }
 }
 
-fn list(common: &Common) -> anyhow::Result<ExitCode> {
+fn list(common: &Common, folder: &Folder) -> anyhow::Result<ExitCode> {
     let exercises = labs::exercises()?;
+    let results = workspace::results(&folder.dir)?;
     if common.json {
         let rows: Vec<Value> = exercises
             .iter()
@@ -50,7 +51,7 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
                 json!({
                     "number": exercise.number, "name": exercise.slug, "title": exercise.title,
                     "summary": exercise.summary, "minutes": exercise.minutes,
-                    "domain": exercise.domain,
+                    "domain": exercise.domain, "best": results.get(&exercise.slug),
                 })
             })
             .collect();
@@ -61,8 +62,21 @@ fn list(common: &Common) -> anyhow::Result<ExitCode> {
         let minutes = format!("{} min", exercise.minutes);
         output::step(exercise.number, &minutes, &exercise.title);
         output::detail("", &exercise.summary);
+        match results.get(&exercise.slug) {
+            Some(Grade { points, of }) if points == of => output::good("passed", ""),
+            Some(Grade { points, of }) => {
+                output::detail("so far", format!("{points} of {of} points"))
+            }
+            None => {}
+        }
     }
-    output::line("begin with: siglab lab start 1");
+    let next = exercises.iter().find(|exercise| {
+        let result = results.get(&exercise.slug);
+        result.is_none_or(|grade| grade.points < grade.of)
+    });
+    if let Some(next) = next {
+        output::line(format!("next: siglab lab start {}", next.number));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -512,11 +512,24 @@ fn every_command_prints_one_object_when_asked_to() {
     let started = object(&["start", "2"], 0);
     assert!(started["images"]["collector"]["digest"].is_string());
     object(&["check"], 1);
+    assert_eq!(object(&["list"], 0)["exercises"][1]["best"]["points"], 0);
     let solved = object(&["solve"], 0);
     assert_eq!(solved["next"], "siglab lab check 2");
     object(&["check"], 0);
+    let best = &object(&["list"], 0)["exercises"][1]["best"];
+    assert!(
+        best["points"].as_u64() > Some(0) && best["points"] == best["of"],
+        "{best}"
+    );
     let reset = object(&["reset"], 0);
     assert!(Path::new(reset["kept"].as_str().expect("a path")).exists());
+    object(&["start", "2"], 0);
+    object(&["check"], 1);
+    let shown = all(&room.must(&["list"]));
+    assert!(
+        shown.contains("passed") && shown.contains("next: siglab lab start 1"),
+        "{shown}"
+    );
     let exported = object(&["export", "2", "--format", "killercoda", "-o", "out"], 0);
     assert_eq!(exported["folders"][0], "out/siglab-02-all-must-pass");
 }

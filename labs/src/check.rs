@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::exercise::{AnswerRule, Check, Expected, PolicyRule, What};
 
 /// Most characters of an observation that are shown.
-pub const RESULT_MAX: usize = 2000;
+const RESULT_MAX: usize = 2000;
 
 /// Fewest characters of an answer that is more than a blank form.
 const ANSWER_MIN: usize = 3;

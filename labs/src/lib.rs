@@ -6,7 +6,7 @@ mod export;
 mod registration;
 mod template;
 
-pub use check::{Judged, Observation, RESULT_MAX};
+pub use check::{Judged, Observation};
 pub use exercise::{
     AnswerRule, Change, Check, Exercise, ExerciseError, Expected, Hint, Image, Namespace, Patch,
     Pod, PolicyRule, Registered, Settings, Signer, Signing, Task, What, Where, Wrong, exercises,

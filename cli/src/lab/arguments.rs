@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LabCommand {
-    /// Show the exercises
-    List,
+    /// Show the exercises, and the best results so far
+    List(Folder),
     /// Set an exercise up: images, signatures, policies, and what is broken on purpose
     Start(Start),
     /// Grade an exercise by what the webhook or the cluster does (exit code 0 done, 1 not yet, 2 unknown)

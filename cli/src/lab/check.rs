@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     arguments, open,
     place::{Place, in_force},
-    workspace::Workspace,
+    workspace::{Grade, Workspace},
 };
 use crate::{arguments::Common, output, output::Advise as _};
 
@@ -67,6 +67,10 @@ pub(crate) async fn run(common: &Common, options: &arguments::Check) -> anyhow::
     let passed = rows.iter().all(|row| row.passed);
     let points: u32 = rows.iter().map(Row::points).sum();
     let of: u32 = rows.iter().map(|row| row.of).sum();
+    let whole = options.task.is_none() && options.check.is_none();
+    if whole {
+        workspace.record(Grade { points, of })?;
+    }
     if common.json {
         let checks: Vec<Value> = rows.iter().map(Row::fields).collect();
         output::object(
@@ -79,7 +83,6 @@ pub(crate) async fn run(common: &Common, options: &arguments::Check) -> anyhow::
     } else {
         show(&workspace, &rows);
         output::heading(format!("{points} of {of} points"));
-        let whole = options.task.is_none() && options.check.is_none();
         if passed && whole {
             let values = workspace.values(place.lab())?;
             output::line(format!(

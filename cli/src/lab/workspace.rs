@@ -17,6 +17,9 @@ use crate::{client::Lab, output::Advise as _};
 /// In the exercise's folder.
 const STATE: &str = ".state.json";
 
+/// In the working folder: the best result of each exercise.
+const RESULTS: &str = ".results.json";
+
 /// Folder of what was set aside.
 const OLD: &str = "old";
 
@@ -35,6 +38,32 @@ pub(crate) struct State {
     pub(crate) remembered: BTreeSet<String>,
     /// Objects of the cluster as they were.
     pub(crate) before: Vec<Value>,
+}
+
+/// What a check of a whole exercise came to.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Grade {
+    pub(crate) points: u32,
+    pub(crate) of: u32,
+}
+
+/// The best result of each exercise, by the names of their folders.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn results(dir: &Path) -> anyhow::Result<BTreeMap<String, Grade>> {
+    let path = absolute(dir)?.join(RESULTS);
+    let bytes = runtime::files::read_optional(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let results = bytes
+        .map(|bytes| serde_json::from_slice(&bytes))
+        .transpose();
+    Ok(results
+        .advise(
+            format!("{} is not what check wrote", path.display()),
+            format!("rm {}", path.display()),
+        )?
+        .unwrap_or_default())
 }
 
 /// An image in the registry.
@@ -127,6 +156,23 @@ impl Workspace {
     /// When it cannot be written.
     pub(crate) fn save(&self) -> anyhow::Result<()> {
         self.write(STATE, &serde_json::to_string_pretty(&self.state)?)
+    }
+
+    /// Keeps a result, unless there is a better one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn record(&self, grade: Grade) -> anyhow::Result<()> {
+        let mut results = results(&self.dir)?;
+        let best = results.get(&self.exercise.slug).map(|grade| grade.points);
+        if best.is_none_or(|best| best < grade.points) {
+            results.insert(self.exercise.slug.clone(), grade);
+            write(
+                &self.dir.join(RESULTS),
+                &serde_json::to_string_pretty(&results)?,
+            )?;
+        }
+        Ok(())
     }
 
     /// What the names in texts stand for.
