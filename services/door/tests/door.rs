@@ -118,6 +118,16 @@ async fn it_answers_as_the_services_own_doors() {
         assert_eq!(row["ready"], true);
         assert!(row["resident_bytes"].as_u64().unwrap() > 0);
     }
+    let http = runtime::http::client(None).unwrap();
+    let stream = format!("{}/admission/decisions/stream", scene.door.url());
+    let answer = http.get(stream).send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let lint = format!("{}/admission/lint", scene.door.url());
+    let answer = http.post(lint).body("kind: Nothing").send().await.unwrap();
+    assert!(
+        answer.text().await.unwrap().contains("Nothing"),
+        "the body arrives"
+    );
     for path in ["/trust/nobody", "/nobody/x", "/tuf/nothing"] {
         assert_eq!(scene.both(path).await[0].0, 404, "{path}");
     }
