@@ -22,12 +22,15 @@ fn rotated() -> Updater {
 }
 
 fn updated() -> Updater {
-    let mut updater = rotated();
-    updater
-        .update_timestamp(vector!("7.timestamp.json"))
-        .unwrap();
+    let mut updater = told(rotated(), vector!("7.timestamp.json"));
     updater.update_snapshot(vector!("5.snapshot.json")).unwrap();
     updater.update_targets(vector!("3.targets.json")).unwrap();
+    updater
+}
+
+/// An update that went on to this timestamp.
+fn told(mut updater: Updater, timestamp: &[u8]) -> Updater {
+    updater.update_timestamp(timestamp).unwrap();
     updater
 }
 
@@ -122,10 +125,7 @@ fn expired_metadata_is_refused() {
 
 #[test]
 fn an_unfinished_update_gives_nothing() {
-    let mut updater = rotated();
-    updater
-        .update_timestamp(vector!("7.timestamp.json"))
-        .unwrap();
+    let mut updater = told(rotated(), vector!("7.timestamp.json"));
     let error = updater.clone().finish(now()).unwrap_err();
     assert!(matches!(
         error,
@@ -207,10 +207,7 @@ fn a_timestamp_that_lists_an_older_snapshot_is_refused() {
 
 #[test]
 fn a_snapshot_that_lists_older_targets_is_refused() {
-    let mut updater = updated();
-    updater
-        .update_timestamp(vector!("8.timestamp.json"))
-        .unwrap();
+    let mut updater = told(updated(), vector!("8.timestamp.json"));
     let error = updater
         .update_snapshot(vector!("6.snapshot.older-targets.json"))
         .unwrap_err();
@@ -245,10 +242,7 @@ fn a_stored_snapshot_is_a_floor() {
 
 #[test]
 fn a_snapshot_without_targets_is_refused() {
-    let mut updater = rotated();
-    updater
-        .update_timestamp(vector!("8.timestamp.json"))
-        .unwrap();
+    let mut updater = told(rotated(), vector!("8.timestamp.json"));
     let error = updater
         .update_snapshot(vector!("6.snapshot.without-targets.json"))
         .unwrap_err();
@@ -257,10 +251,7 @@ fn a_snapshot_without_targets_is_refused() {
 
 #[test]
 fn a_snapshot_other_than_listed_is_refused() {
-    let mut updater = rotated();
-    updater
-        .update_timestamp(vector!("7.timestamp.json"))
-        .unwrap();
+    let mut updater = told(rotated(), vector!("7.timestamp.json"));
     let mut file = vector!("5.snapshot.json").to_vec();
     file.push(b'\n');
     assert!(matches!(
