@@ -1,61 +1,52 @@
 //! openssl and timestamp-cli against the timestamp authority.
 
+use tests::Outcome;
+
 use crate::scene::Scene;
 
+/// Asks for a timestamp of file.txt with openssl's request of these flags: response.tsr, and the chain.
+fn stamp(scene: &Scene, flags: &[&str]) {
+    let query = ["ts", "-query", "-data", "file.txt", "-out", "request.tsq"];
+    let _ = scene
+        .run("openssl", &[&query[..], flags].concat())
+        .succeeds();
+    let base = scene.siglab.url("tsa", "http");
+    let flags = [
+        "--silent",
+        "--fail",
+        "--header",
+        "Content-Type: application/timestamp-query",
+        "--data-binary",
+        "@request.tsq",
+        "--output",
+        "response.tsr",
+    ];
+    let url = format!("{base}/api/v1/timestamp");
+    let _ = scene
+        .run("curl", &[&flags[..], &[&url]].concat())
+        .succeeds();
+    chain(scene, &base);
+}
+
+/// openssl's verdict about response.tsr, of what these flags say.
+fn verify(scene: &Scene, what: &[&str]) -> Outcome {
+    let flags = ["ts", "-verify", "-in", "response.tsr"];
+    let trust = ["-CAfile", "root.pem", "-untrusted", "chain.pem"];
+    scene.run("openssl", &[&flags[..], &trust, what].concat())
+}
+
 #[test]
-fn openssl_verifies_a_timestamp() {
+fn openssl_verifies_a_timestamp_of_every_hash() {
     let scene = Scene::new();
     scene.home.write("file.txt", "hello\n");
     scene.home.write("other.txt", "hallo\n");
-    let base = scene.siglab.url("tsa", "http");
-    for (hash, certificates) in [
-        ("-sha256", "-cert"),
-        ("-sha384", "-cert"),
-        ("-sha512", "-cert"),
-    ] {
-        let query = [
-            "ts",
-            "-query",
-            "-data",
-            "file.txt",
-            hash,
-            certificates,
-            "-out",
-            "request.tsq",
-        ];
-        let _ = scene.run("openssl", &query).succeeds();
-        let flags = [
-            "--silent",
-            "--fail",
-            "--header",
-            "Content-Type: application/timestamp-query",
-            "--data-binary",
-            "@request.tsq",
-            "--output",
-            "response.tsr",
-        ];
-        let url = format!("{base}/api/v1/timestamp");
-        let _ = scene
-            .run("curl", &[&flags[..], &[&url]].concat())
-            .succeeds();
-        chain(&scene, &base);
-        let verify = |what: &[&str]| {
-            let flags = [
-                "ts",
-                "-verify",
-                "-in",
-                "response.tsr",
-                "-CAfile",
-                "root.pem",
-            ];
-            let flags = [&flags[..], &["-untrusted", "chain.pem"], what].concat();
-            scene.run("openssl", &flags)
-        };
-        let _ = verify(&["-queryfile", "request.tsq"])
+    for hash in ["-sha256", "-sha384", "-sha512"] {
+        stamp(&scene, &[hash, "-cert"]);
+        let _ = verify(&scene, &["-queryfile", "request.tsq"])
             .succeeds()
             .says("Verification: OK");
-        let _ = verify(&["-data", "file.txt"]).succeeds();
-        verify(&["-data", "other.txt"]).fails_with("Verification: FAILED");
+        let _ = verify(&scene, &["-data", "file.txt"]).succeeds();
+        verify(&scene, &["-data", "other.txt"]).fails_with("Verification: FAILED");
     }
 }
 
@@ -71,46 +62,8 @@ fn chain(scene: &Scene, base: &str) {
 fn a_request_without_certificates_is_verified_with_the_chain() {
     let scene = Scene::new();
     scene.home.write("file.txt", "hello\n");
-    let base = scene.siglab.url("tsa", "http");
-    let query = [
-        "ts",
-        "-query",
-        "-data",
-        "file.txt",
-        "-sha256",
-        "-no_nonce",
-        "-out",
-        "request.tsq",
-    ];
-    let _ = scene.run("openssl", &query).succeeds();
-    let flags = [
-        "--silent",
-        "--fail",
-        "--header",
-        "Content-Type: application/timestamp-query",
-        "--data-binary",
-        "@request.tsq",
-        "--output",
-        "response.tsr",
-    ];
-    let url = format!("{base}/api/v1/timestamp");
-    let _ = scene
-        .run("curl", &[&flags[..], &[&url]].concat())
-        .succeeds();
-    chain(&scene, &base);
-    let verify = [
-        "ts",
-        "-verify",
-        "-in",
-        "response.tsr",
-        "-CAfile",
-        "root.pem",
-        "-untrusted",
-        "chain.pem",
-        "-data",
-        "file.txt",
-    ];
-    let _ = scene.run("openssl", &verify).succeeds();
+    stamp(&scene, &["-sha256", "-no_nonce"]);
+    let _ = verify(&scene, &["-data", "file.txt"]).succeeds();
 }
 
 #[test]
