@@ -179,6 +179,13 @@ async fn fsck_reads_every_log_and_names_what_is_damaged() -> anyhow::Result<()> 
                 line.ends_with("tree/checkpoint is not signed with the log's key"),
                 "{line}"
             );
+            let mut issuers = fs::read_dir(dir.join("ctlog/issuers"))?;
+            let issuer = issuers.next().expect("one was kept")?.path();
+            let line = damaged(&issuer, |der| der[9] ^= 1)?;
+            assert!(
+                line.ends_with("it does not have the digest of its name"),
+                "{line}"
+            );
             let line = damaged(&dir.join("ctlog/log/tree/checkpoint"), |note| {
                 let end = note.len() - 3;
                 note[end] = if note[end] == b'A' { b'B' } else { b'A' };

@@ -12,7 +12,10 @@ use sequencer::{AppendError, Entry, LeafAndExtra, Log, LogConfig, NoteSigner};
 use serde::Serialize;
 use x509::Certificate;
 
-use crate::{ChainError, Config, Error, chain, chain::Signatures, leaf, leaf::Leaf, roots::Roots};
+use crate::{
+    ChainError, Config, Error, chain, chain::Signatures, issuers::Issuers, leaf, leaf::Leaf,
+    roots::Roots,
+};
 
 /// The certificate transparency log of the lab.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub struct Service {
     signer: Arc<NoteSigner>,
     roots: Roots,
     signatures: Signatures,
+    issuers: Issuers,
     clock: Clock,
     base_url: String,
     valid_from: jiff::Timestamp,
@@ -62,6 +66,8 @@ impl Service {
             other => other,
         };
         let chain = chain.map_err(Error::Chain)?;
+        let above = chain.iter().skip(1).map(|issuer| self.issuers.keep(issuer));
+        let issuers: Vec<Hash> = above.collect::<anyhow::Result<_>>()?;
         // Never before a tree head that is published already; the log refuses a clock that is far
         // behind.
         let head = self.log.head().time.as_millisecond();
@@ -71,7 +77,7 @@ impl Service {
             input,
             extra,
             identity,
-        } = Leaf::new(&chain, precertificate, timestamp_ms);
+        } = Leaf::new(&chain, &issuers, precertificate, timestamp_ms);
         let entry = Entry {
             leaf: input.clone(),
             extra,
@@ -168,9 +174,17 @@ impl Service {
         let mut entries = Vec::new();
         while (entries.len() as u64) < count {
             let done = entries.len() as u64;
-            entries.extend(self.log.leaves(first + done, count - done)?);
+            for entry in self.log.leaves(first + done, count - done)? {
+                entries.push(self.as_served(entry)?);
+            }
         }
         Ok(entries)
+    }
+
+    /// An entry with the certificates that are kept once for all.
+    fn as_served(&self, (input, kept): LeafAndExtra) -> Result<LeafAndExtra, Error> {
+        let extra = leaf::extra_data(&kept, &self.issuers);
+        Ok((input, extra.context("an issuer of an entry is not there")?))
     }
 
     /// One entry and its audit path.
@@ -186,7 +200,7 @@ impl Service {
                 got,
             });
         }
-        let entry = self.log.leaf(index)?;
+        let entry = self.as_served(self.log.leaf(index)?)?;
         Ok((entry, self.log.inclusion_proof(index, tree_size)?))
     }
 
@@ -242,6 +256,7 @@ impl runtime::Service for Service {
             signer,
             roots: Roots::open(roots, &config.accepted_roots, source, context.http.clone())?,
             signatures: Signatures::default(),
+            issuers: Issuers::open(context.dir.join("issuers"))?,
             base_url: context.urls.text("ctlog", "http"),
             valid_from: valid_from(&context.dir, &context.clock)?,
             clock: context.clock,

@@ -139,6 +139,29 @@ impl Lab {
         }
     }
 
+    /// The same directory, opened again.
+    async fn restarted(self) -> Self {
+        let Self {
+            temp,
+            authority,
+            context,
+            service,
+        } = self;
+        drop(service);
+        let config = Config {
+            accepted_roots: vec![temp.path().join("root.pem")],
+            trust_fulcio: false,
+            ..Config::default()
+        };
+        let service = Service::open(config, context.clone()).await;
+        Self {
+            temp,
+            authority,
+            context,
+            service: service.expect("opens again"),
+        }
+    }
+
     fn router(&self) -> Router {
         Arc::clone(&self.service).router("http")
     }
@@ -369,6 +392,9 @@ async fn entries_carry_the_chain_with_its_root() {
     assert_eq!(&leaf_input[15..leaf_input.len() - 2], leaf.der());
     let one = lab.json("/ct/v1/get-entries?start=1&end=1").await;
     assert_eq!(one["entries"][0], entries[1]);
+    let lab = lab.restarted().await;
+    let again = lab.json("/ct/v1/get-entries?start=0&end=9").await;
+    assert_eq!(again["entries"].as_array(), Some(entries));
 }
 
 #[tokio::test]
@@ -388,27 +414,7 @@ async fn tree_heads_are_consistent_over_time_and_restart() {
         "each head is younger than the last"
     );
     let trust = lab.service.trust();
-    let Lab {
-        temp,
-        authority,
-        context,
-        service,
-    } = lab;
-    drop(service);
-    let config = Config {
-        accepted_roots: vec![temp.path().join("root.pem")],
-        trust_fulcio: false,
-        ..Config::default()
-    };
-    let service = Service::open(config, context.clone())
-        .await
-        .expect("opens again");
-    let lab = Lab {
-        temp,
-        authority,
-        context,
-        service,
-    };
+    let lab = lab.restarted().await;
     assert_eq!(lab.service.trust(), trust, "key and validity stay");
     lab.add(
         "/ct/v1/add-chain",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use crypto::{PublicKey, SigningKey};
+use ctlog::IssuerCheck;
 use rekor::IndexCheck;
 use runtime::Clock;
 use sequencer::Watch;
@@ -106,6 +107,7 @@ fn folders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 struct Looking<'a> {
     progress: &'a mut dyn FnMut(Progress),
     index: Option<IndexCheck>,
+    issuers: Option<IssuerCheck>,
 }
 
 impl Watch for Looking<'_> {
@@ -121,6 +123,9 @@ impl Watch for Looking<'_> {
         if let Some(check) = &mut self.index {
             check.entry(index, extra);
         }
+        if let Some(check) = &mut self.issuers {
+            check.entry(index, extra);
+        }
     }
 }
 
@@ -132,9 +137,15 @@ fn log(
     let index = place.with_file_name("index");
     // Only the log of Rekor v1 has one.
     let has_index = place.file_name() == Some("v1".as_ref()) && index.is_dir();
+    // Only the CT log has these.
+    let issuers = place.with_file_name("issuers");
     let mut looking = Looking {
         progress,
         index: has_index.then(|| IndexCheck::open(&index)).transpose()?,
+        issuers: issuers
+            .is_dir()
+            .then(|| IssuerCheck::open(&issuers))
+            .transpose()?,
     };
     let keys = keys(&place.with_file_name("keys"))?;
     let report = sequencer::fsck(place, &keys, &mut looking)
@@ -157,6 +168,12 @@ fn log(
             )
         })?;
         text.push_str(&format!(", {rows} rows of its search index compared"));
+    }
+    if let Some(check) = looking.issuers {
+        let issuers = check
+            .finish()
+            .with_context(|| format!("{} is damaged", place.display()))?;
+        text.push_str(&format!(", {issuers} issuers read"));
     }
     Ok(Checked { folder, text })
 }
