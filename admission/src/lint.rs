@@ -1,6 +1,8 @@
 //! What is wrong with a policy, and what is not as it seems: globs that match nothing, authorities that
 //! admit all, fields that mean nothing.
 
+use std::collections::BTreeSet;
+
 use oci::ImageReference;
 use serde::Serialize;
 use serde_json::Value;
@@ -46,6 +48,7 @@ pub struct Finding {
 pub fn lint(text: &str) -> Result<Vec<Finding>, String> {
     let documents = documents::parse("policies", text).map_err(|error| error.to_string())?;
     let mut findings = Vec::new();
+    let mut seen = BTreeSet::new();
     for document in &documents {
         let object = &document.object;
         let name = object
@@ -56,7 +59,11 @@ pub fn lint(text: &str) -> Result<Vec<Finding>, String> {
             name,
             findings: &mut findings,
         };
-        match object.get("kind").and_then(Value::as_str) {
+        let kind = object.get("kind").and_then(Value::as_str);
+        if !seen.insert((kind, name)) {
+            linter.warn("metadata.name", "takes the place of another of this name");
+        }
+        match kind {
             Some("ClusterImagePolicy") => linter.policy(object),
             Some("TrustRoot") => linter.trust_root(object),
             Some("Secret" | "ConfigMap") => {}
@@ -264,12 +271,19 @@ impl Linter<'_> {
             let url = keyless.url.as_deref().unwrap_or_default();
             self.warn(path, format!("without url means {url}"));
         }
+        if keyless.ca_cert.is_some() {
+            let message = "is not looked at upstream, where such an authority never passes";
+            self.find(Severity::Note, &format!("{path}.ca-cert"), message);
+        }
         if keyless.insecure_ignore_sct == Some(true) {
             let message = "accepts certificates that no certificate transparency log has seen";
             self.warn(&format!("{path}.insecureIgnoreSCT"), message);
         }
         for (index, identity) in keyless.identities.iter().flatten().enumerate() {
             let path = format!("{path}.identities[{index}]");
+            if is_anybody(&identity.issuer_regexp) && is_anybody(&identity.subject_regexp) {
+                self.warn(&path, "admits whatever anybody at all has signed");
+            }
             for (field, regexp) in [
                 ("issuerRegExp", &identity.issuer_regexp),
                 ("subjectRegExp", &identity.subject_regexp),
@@ -286,13 +300,10 @@ impl Linter<'_> {
     }
 
     fn regexp(&mut self, regexp: &str, path: &str) {
-        let Ok(compiled) = verify::GoRegexp::new(regexp) else {
-            return;
-        };
-        if regexp.is_empty() {
+        if regexp.is_empty() || verify::GoRegexp::new(regexp).is_err() {
             return;
         }
-        if compiled.is_match("") && compiled.is_match("https://anybody.example") {
+        if is_anybody(regexp) {
             return self.warn(path, "matches everybody");
         }
         if !(regexp.starts_with('^') && regexp.ends_with('$')) {
@@ -331,6 +342,11 @@ impl Linter<'_> {
     }
 
     fn expression(&mut self, name: &str, policy: &Policy, path: &str) {
+        let reference = policy.config_map_ref.as_ref();
+        if reference.is_some_and(|reference| !reference.namespace.is_empty()) {
+            let message = "means nothing: the controller's own namespace is looked in";
+            self.warn(&format!("{path}.configMapRef.namespace"), message);
+        }
         if policy.remote.is_some() {
             let message = "is not fetched by this controller; use data or configMapRef";
             self.find(Severity::Error, &format!("{path}.remote"), message);
@@ -346,6 +362,12 @@ impl Linter<'_> {
             }
         }
     }
+}
+
+fn is_anybody(regexp: &str) -> bool {
+    let compiled = verify::GoRegexp::new(regexp).ok();
+    let matches = |text| compiled.as_ref().is_some_and(|one| one.is_match(text));
+    !regexp.is_empty() && matches("") && matches("https://anybody.example")
 }
 
 #[cfg(test)]
@@ -427,6 +449,37 @@ mod tests {
             };
             assert!(all.iter().find(found).is_some(), "{path}: {part}: {all:#?}");
         }
+    }
+
+    #[test]
+    fn what_is_read_and_means_nothing_is_found() {
+        let all = findings(
+            "{images: [{glob: \"**\"}], authorities: [{keyless: {ca-cert: {data: x}, identities: \
+             [{issuerRegExp: \".*\", subjectRegExp: \".*\"}]}}], policy: {type: rego, configMapRef: \
+             {name: rules, key: rego, namespace: elsewhere}}}",
+        );
+        for (path, part) in [
+            (
+                "spec.authorities[0].keyless.ca-cert",
+                "not looked at upstream",
+            ),
+            (
+                "spec.authorities[0].keyless.identities[0]",
+                "admits whatever anybody",
+            ),
+            ("spec.policy.configMapRef.namespace", "means nothing"),
+        ] {
+            let found = |(_, at, message): &&(Severity, String, String)| {
+                at == path && message.contains(part)
+            };
+            assert!(all.iter().find(found).is_some(), "{path}: {all:#?}");
+        }
+        let twice = "kind: ClusterImagePolicy\nmetadata: {name: p}\n---\n".repeat(2);
+        let all = lint(&twice).expect("YAML");
+        let found = all
+            .iter()
+            .filter(|one| one.message.contains("takes the place"));
+        assert_eq!(found.count(), 1);
     }
 
     #[test]

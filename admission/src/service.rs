@@ -411,6 +411,23 @@ impl Service {
         self.known.notify_one();
     }
 
+    /// Takes objects from the cluster from now on, and writes into it what belongs there. Returns when they are
+    /// known, or after a while: the definitions may not be installed yet, and the webhook has to be there for
+    /// them.
+    async fn follow_cluster(self: &Arc<Self>, cluster: &Arc<Cluster>) {
+        let tasks = &self.context.tasks;
+        let (states, clock) = (self.states.subscribe(), self.context.clock.clone());
+        tasks.spawn(Arc::clone(cluster).keep_status(states, move || clock.now()));
+        let follower = Arc::clone(self);
+        let apply = move |documents: Vec<documents::Origin>| follower.apply(&documents);
+        tasks.spawn(Arc::clone(cluster).follow(apply));
+        let _ = tokio::time::timeout(SYNC_MAX, self.known.notified()).await;
+        let source = Arc::clone(self);
+        let pem = move || source.authority_pem();
+        let period = Duration::from_secs(self.config.authority_check_secs.max(1));
+        tasks.spawn(Arc::clone(cluster).keep_authority(period, pem));
+    }
+
     async fn watch(self: Arc<Self>) {
         let period = Duration::from_secs(self.config.policies_poll_secs.max(1));
         let mut ticks = tokio::time::interval(period);
@@ -482,24 +499,7 @@ impl runtime::Service for Service {
             .tasks
             .spawn(async move { renewed.tls.keep_fresh(&again).await });
         match &service.cluster {
-            Some(cluster) => {
-                let follower = Arc::clone(&service);
-                let (states, clock) = (service.states.subscribe(), context.clock.clone());
-                context
-                    .tasks
-                    .spawn(Arc::clone(cluster).keep_status(states, move || clock.now()));
-                let apply = move |documents: Vec<documents::Origin>| follower.apply(&documents);
-                context.tasks.spawn(Arc::clone(cluster).follow(apply));
-                // The definitions may not be installed yet, and the webhook has to be there for them.
-                let known = service.known.notified();
-                let _ = tokio::time::timeout(SYNC_MAX, known).await;
-                let source = Arc::clone(&service);
-                let pem = move || source.authority_pem();
-                let period = Duration::from_secs(service.config.authority_check_secs.max(1));
-                context
-                    .tasks
-                    .spawn(Arc::clone(cluster).keep_authority(period, pem));
-            }
+            Some(cluster) => service.follow_cluster(cluster).await,
             None => context.tasks.spawn(Arc::clone(&service).watch()),
         }
         Ok(service)

@@ -1,5 +1,6 @@
 //! The webhook: reviews per second and their times, with every signature fetched anew and with those known
-//! that were seen before, for Pods of one to fifty images under one to five hundred policies.
+//! that were seen before, for Pods of one to fifty images under one to five hundred policies; and upstream's
+//! beside it, which always fetches.
 
 #![expect(clippy::print_stdout, reason = "figures are what this prints")]
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     load::{Figures, Shot, fire},
+    policy_controller::PolicyController,
     process::{Lab, Work, binary},
     rate, row,
 };
@@ -53,6 +55,26 @@ pub(crate) async fn run(root: &Path) -> anyhow::Result<()> {
         println!("{}", line("warm, 32 connections", case, &warm));
         if (images, policies) == (1, 1) {
             rate("warm reviews per second", warm.per_second, 1000.0);
+        }
+    }
+    beside_upstream(&bench).await
+}
+
+/// The same with policy-controller, if it is on the PATH.
+async fn beside_upstream(bench: &Bench) -> anyhow::Result<()> {
+    let Some(upstream) = PolicyController::start(&bench.lab).await? else {
+        return Ok(());
+    };
+    let images = bench.images().await?;
+    upstream.sign(&bench.lab, &images, &bench.token().await?)?;
+    for case in CASES {
+        let (images, policies, reviews) = case;
+        upstream.set_policies(&bench.lab, policies).await?;
+        let signed = bench.images().await?;
+        for (connections, what) in [(1, "1 connection"), (8, "8 connections")] {
+            let shots = shots(&upstream.url, &signed, images, (reviews / 20).max(4));
+            let figures = admitted(&upstream.client, connections, shots).await?;
+            println!("{}", line(&format!("upstream, {what}"), case, &figures));
         }
     }
     Ok(())
@@ -105,20 +127,15 @@ impl Bench {
         let client = self.client().await?;
         self.set_policies(policies).await?;
         let url = format!("{}/validations", self.lab.url("admission", "https")?);
-        let signed = self.images().await?;
-        let shots: Vec<Shot> = (0..reviews.max(1))
-            .map(|number| {
-                let used = (0..images).map(|image| signed[(number + image) % IMAGES].clone());
-                review(&url, &used.collect::<Vec<_>>())
-            })
-            .collect();
-        // Everything is known or on its way before the clock runs, and every image is admitted.
-        for shot in shots.iter().take(IMAGES) {
-            let answer = shot.send(&client).await?;
-            let text = String::from_utf8_lossy(&answer.body);
-            anyhow::ensure!(text.contains("\"allowed\":true"), "denied: {text}");
-        }
-        fire(&client, connections, shots).await
+        let shots = shots(&url, &self.images().await?, images, reviews.max(4));
+        admitted(&client, connections, shots).await
+    }
+
+    async fn token(&self) -> anyhow::Result<String> {
+        let plain = runtime::http::client(None)?;
+        let issuer = self.lab.url("oidc", "http")?;
+        let url = format!("{issuer}/token?audience=sigstore&email=bench@lab.example");
+        Ok(plain.get(url).send().await?.text().await?)
     }
 
     /// Puts `count` policies in force, all of which match.
@@ -181,6 +198,29 @@ impl Bench {
         }
         Ok(images)
     }
+}
+
+/// Reviews of Pods of `images` each, from one image on to the next.
+fn shots(url: &str, signed: &[String], images: usize, reviews: usize) -> Vec<Shot> {
+    let pod = |number: usize| {
+        let used = (0..images).map(|image| signed[(number + image) % signed.len()].clone());
+        review(url, &used.collect::<Vec<_>>())
+    };
+    (0..reviews).map(pod).collect()
+}
+
+/// Fires them once every image is known, or on its way, and is admitted.
+async fn admitted(
+    client: &Client,
+    connections: usize,
+    shots: Vec<Shot>,
+) -> anyhow::Result<Figures> {
+    for shot in shots.iter().take(IMAGES) {
+        let answer = shot.send(client).await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        anyhow::ensure!(text.contains("\"allowed\":true"), "denied: {text}");
+    }
+    fire(client, connections, shots).await
 }
 
 fn review(url: &str, images: &[String]) -> Shot {

@@ -152,6 +152,13 @@ impl Lab {
         let url = url.with_context(|| format!("the lab has no {service} {listener}"))?;
         Ok(url.trim_end_matches('/').to_owned())
     }
+
+    /// A file of the lab's trust.
+    pub(crate) fn file(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.ready["files"][name].as_str();
+        path.map(str::to_owned)
+            .with_context(|| format!("the lab has no file {name}"))
+    }
 }
 
 /// The release build.
