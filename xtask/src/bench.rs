@@ -7,6 +7,7 @@ mod admission;
 mod ca;
 mod load;
 mod log;
+mod policy_controller;
 mod process;
 mod registry;
 mod start;
