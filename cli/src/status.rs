@@ -19,7 +19,10 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<()> {
         lab.status.resident_bytes as f64 / f64::from(1 << 20)
     ));
     if lab.status.public_names {
-        output::bad("PLAYS THE PUBLIC SIGSTORE", "for testing only, on a sealed network");
+        output::bad(
+            "PLAYS THE PUBLIC SIGSTORE",
+            "for testing only, on a sealed network",
+        );
     }
     for row in &lab.status.services {
         let urls: Vec<&str> = row

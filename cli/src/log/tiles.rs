@@ -71,7 +71,11 @@ async fn proof(lab: &Lab, index: u64, size: u64) -> anyhow::Result<Vec<Hash>> {
         let hashes = tile::parse_hashes(&get(lab, &name).await?, width)?;
         tiles.insert((level, number), hashes);
     }
-    Ok(merkle::inclusion_proof(index, size, &Tiles { size, tiles })?)
+    Ok(merkle::inclusion_proof(
+        index,
+        size,
+        &Tiles { size, tiles },
+    )?)
 }
 
 fn path(number: u64, width: u16) -> String {
