@@ -87,6 +87,10 @@ pub struct Config {
     /// Signatures and attestations of one image that are looked at.
     #[serde(alias = "signatures-max")]
     pub signatures_max: usize,
+    /// Bytes of signatures, attestations and image configurations that are in memory at a time, all decisions
+    /// together. What would need more is denied.
+    #[serde(alias = "signature-bytes-max")]
+    pub signature_bytes_max: usize,
     /// Namespace of the controller: where secrets and configuration maps are read.
     #[serde(alias = "system-namespace")]
     pub system_namespace: String,
@@ -116,6 +120,7 @@ impl Default for Config {
             decisions_max: 256,
             authority_check_secs: 30,
             signatures_max: 100,
+            signature_bytes_max: 256 << 20,
             system_namespace: "cosign-system".to_owned(),
             tls_names: Vec::new(),
         }

@@ -6,6 +6,7 @@ use bundle::Bundle;
 use futures::StreamExt as _;
 use oci::Digest;
 
+use crate::budget::Reserved;
 use crate::registry::{Descriptor, Registry, RegistryError, Repository};
 
 /// Longest legacy simple signing payload, in bytes.
@@ -37,6 +38,18 @@ pub(crate) struct Candidate {
     /// Where it was found.
     pub(crate) source: String,
     pub(crate) content: Content,
+    /// Its share of what may be in memory.
+    _reserved: Option<Reserved>,
+}
+
+impl Candidate {
+    fn new(source: String, content: Content, reserved: Option<Reserved>) -> Self {
+        Self {
+            source,
+            content,
+            _reserved: reserved,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -148,26 +161,23 @@ async fn fetch_bundle(
     if !layer.media_type.starts_with(Bundle::MEDIA_TYPE_PREFIX) {
         return Ok(None);
     }
-    let bytes = match registry
-        .blob(repository, &layer.digest, Bundle::BYTES_MAX)
-        .await
-    {
-        Ok(Some(bytes)) => bytes,
+    let blob = registry.blob(repository, layer, Bundle::BYTES_MAX).await;
+    let (content, reserved) = match blob {
+        Ok(Some(blob)) => match Bundle::from_json(&blob.bytes) {
+            Ok(bundle) => (Content::Bundle(Box::new(bundle)), Some(blob.reserved)),
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                (Content::Broken(error), None)
+            }
+        },
         Ok(None) => {
-            let content = Content::Broken(format!("blob {} is missing", layer.digest));
-            return Ok(Some(Candidate { source, content }));
+            let missing = format!("blob {} is missing", layer.digest);
+            (Content::Broken(missing), None)
         }
-        Err(error @ RegistryError::TooLarge { .. }) => {
-            let content = Content::Broken(error.to_string());
-            return Ok(Some(Candidate { source, content }));
-        }
+        Err(error @ RegistryError::TooLarge { .. }) => (Content::Broken(error.to_string()), None),
         Err(error) => return Err(error),
     };
-    let content = match Bundle::from_json(&bytes) {
-        Ok(bundle) => Content::Bundle(Box::new(bundle)),
-        Err(error) => Content::Broken(format!("{:#}", anyhow::Error::from(error))),
-    };
-    Ok(Some(Candidate { source, content }))
+    Ok(Some(Candidate::new(source, content, reserved)))
 }
 
 async fn find_tagged(
@@ -207,14 +217,20 @@ async fn fetch_layer(
     max: usize,
 ) -> Result<Candidate, RegistryError> {
     let source = format!("{}:{tag} layer {}", repository.context(), layer.digest);
-    let content = match registry.blob(repository, &layer.digest, max).await {
-        Ok(Some(payload)) => Content::Legacy {
-            payload,
-            annotations: layer.annotations,
-        },
-        Ok(None) => Content::Broken(format!("blob {} is missing", layer.digest)),
-        Err(error @ RegistryError::TooLarge { .. }) => Content::Broken(error.to_string()),
+    let (content, reserved) = match registry.blob(repository, &layer, max).await {
+        Ok(Some(blob)) => {
+            let content = Content::Legacy {
+                payload: blob.bytes,
+                annotations: layer.annotations,
+            };
+            (content, Some(blob.reserved))
+        }
+        Ok(None) => {
+            let missing = format!("blob {} is missing", layer.digest);
+            (Content::Broken(missing), None)
+        }
+        Err(error @ RegistryError::TooLarge { .. }) => (Content::Broken(error.to_string()), None),
         Err(error) => return Err(error),
     };
-    Ok(Candidate { source, content })
+    Ok(Candidate::new(source, content, reserved))
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod authority;
+mod budget;
 mod cache;
 mod cluster;
 mod config;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -14,6 +15,8 @@ use reqwest::{Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use url::Url;
+
+use crate::budget::{Budget, Reserved};
 
 /// Longest manifest or index, in bytes, as the distribution specification suggests.
 const MANIFEST_MAX: usize = 4 << 20;
@@ -52,6 +55,8 @@ pub(crate) enum RegistryError {
     Realm { url: String, realm: String },
     #[error("GET {url}: answer is longer than {max} bytes")]
     TooLarge { url: String, max: usize },
+    #[error("GET {url}: no more than {max} bytes of signatures are looked at at a time")]
+    Full { url: String, max: usize },
     #[error("GET {url}: content has digest {got}")]
     Digest { url: String, got: Digest },
     #[error("GET {url}: answer is not the JSON that was asked for")]
@@ -215,6 +220,9 @@ pub(crate) struct Descriptor {
     #[serde(default)]
     pub(crate) media_type: String,
     pub(crate) digest: Digest,
+    /// In bytes.
+    #[serde(default)]
+    pub(crate) size: u64,
     #[serde(default)]
     pub(crate) artifact_type: String,
     #[serde(default)]
@@ -237,14 +245,22 @@ pub(crate) struct ManifestBody {
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     http: reqwest::Client,
+    budget: Arc<Budget>,
+}
+
+/// Content of a blob, and its share of what may be in memory.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) reserved: Reserved,
 }
 
 impl Registry {
-    /// Trusts the authorities in `ca`, or else the machine's.
+    /// Trusts the authorities in `ca`, or else the machine's; holds at most `bytes_max` of blobs at a time.
     ///
     /// # Errors
     /// When `ca` cannot be read or holds no certificate.
-    pub(crate) fn new(ca: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn new(ca: Option<&Path>, bytes_max: usize) -> anyhow::Result<Self> {
         let roots = match ca {
             Some(path) => {
                 let pem = std::fs::read_to_string(path)
@@ -265,6 +281,7 @@ impl Registry {
         };
         Ok(Self {
             http: runtime::http::client(Some(&roots))?,
+            budget: Budget::new(bytes_max),
         })
     }
 
@@ -310,25 +327,42 @@ impl Registry {
         Ok(Some(body))
     }
 
-    /// A blob of at most `max` bytes, checked against its digest.
+    /// A blob of at most `max` bytes and not more than its descriptor says, checked against its digest.
     pub(crate) async fn blob(
         &self,
         repository: &Repository,
-        digest: &Digest,
+        descriptor: &Descriptor,
         max: usize,
-    ) -> Result<Option<Vec<u8>>, RegistryError> {
+    ) -> Result<Option<Blob>, RegistryError> {
+        let digest = &descriptor.digest;
         let url = repository.url(&format!("blobs/{digest}"))?;
-        let bytes = self.get(repository, &url, "*/*", max).await?;
-        if let Some(bytes) = &bytes
-            && !digest.matches(bytes)
-        {
-            let got = Digest::of(digest.algorithm(), bytes);
-            return Err(RegistryError::Digest {
-                url: url.into(),
-                got,
-            });
+        // Nothing said is the most that it may be.
+        let size = match usize::try_from(descriptor.size) {
+            Ok(0) => max,
+            Ok(size) if size <= max => size,
+            _ => {
+                return Err(RegistryError::TooLarge {
+                    url: url.into(),
+                    max,
+                });
+            }
+        };
+        let full = || RegistryError::Full {
+            url: url.to_string(),
+            max: self.budget.whole,
+        };
+        let reserved = self.budget.reserve(size).ok_or_else(full)?;
+        let Some(bytes) = self.get(repository, &url, "*/*", size).await? else {
+            return Ok(None);
+        };
+        if digest.matches(&bytes) {
+            return Ok(Some(Blob { bytes, reserved }));
         }
-        Ok(bytes)
+        let got = Digest::of(digest.algorithm(), &bytes);
+        Err(RegistryError::Digest {
+            url: url.into(),
+            got,
+        })
     }
 
     /// What refers to `digest`: by the referrers API, or by the tag that stands in for it.

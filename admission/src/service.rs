@@ -11,6 +11,7 @@ use oci::ImageReference;
 use runtime::{Context, Figure, FigureKind, Listener};
 use serde_json::Value;
 
+use crate::budget::Reserved;
 use crate::cache::Cache;
 use crate::cluster::{self, Cluster};
 use crate::config::Config;
@@ -315,6 +316,7 @@ impl Service {
         let digest = reference.digest().ok_or_else(missing)?.to_string();
         let mut pending = vec![digest];
         let mut configs = serde_json::Map::new();
+        let mut reserved = Vec::new();
         let mut children = false;
         while let Some(digest) = pending.pop() {
             let body = self.registry.manifest_body(&repository, &digest).await;
@@ -326,8 +328,9 @@ impl Service {
                 let listed = body.manifests.iter().take(CONFIGS_MAX);
                 pending.extend(listed.map(|child| child.digest.to_string()));
             }
-            if let Some(config) = self.config_file(&repository, &body).await? {
+            if let Some((config, share)) = self.config_file(&repository, &body).await? {
                 configs.insert(platform(&config), config);
+                reserved.push(share);
             }
         }
         Ok(Value::Object(configs))
@@ -337,18 +340,15 @@ impl Service {
         &self,
         repository: &Repository,
         manifest: &ManifestBody,
-    ) -> Result<Option<Value>, String> {
+    ) -> Result<Option<(Value, Reserved)>, String> {
         let Some(config) = &manifest.config else {
             return Ok(None);
         };
-        let blob = self
-            .registry
-            .blob(repository, &config.digest, CONFIG_MAX)
-            .await;
+        let blob = self.registry.blob(repository, config, CONFIG_MAX).await;
         let blob = blob.map_err(|error| error.to_string())?;
         let blob = blob.ok_or_else(|| format!("config {} is missing", config.digest))?;
-        serde_json::from_slice(&blob)
-            .map(Some)
+        serde_json::from_slice(&blob.bytes)
+            .map(|value| Some((value, blob.reserved)))
             .map_err(|_| format!("config {} is not JSON", config.digest))
     }
 
@@ -464,7 +464,7 @@ impl runtime::Service for Service {
             Some(_) => Objects::default(),
             None => Objects::compile_all(&documents, &config)?,
         };
-        let registry = Registry::new(config.registry_ca.as_deref())?;
+        let registry = Registry::new(config.registry_ca.as_deref(), config.signature_bytes_max)?;
         let trust = TrustStore::new(&config, &context);
         let registry_config = match &config.registry_config {
             Some(path) => Some(

@@ -139,6 +139,41 @@ async fn a_tag_with_ten_thousand_legacy_signatures_is_a_denial() {
 }
 
 #[tokio::test]
+async fn more_bytes_of_signatures_than_may_be_in_memory_are_a_denial_and_come_back() {
+    let world = World::new().await;
+    world.sign(SUBJECT, Log::V2);
+    let padded = format!("{{\"mediaType\": \"{}\"}}", "x".repeat(100_000));
+    for number in 0..5 {
+        let padded = format!("{padded}{}", " ".repeat(number));
+        let media_type = bundle::Bundle::MEDIA_TYPE;
+        let repository = "fleet-org/app";
+        world
+            .registry
+            .attach(repository, &world.digest, media_type, padded.as_bytes());
+    }
+    let open = async |bytes| {
+        let config = Config {
+            signature_bytes_max: bytes,
+            ..world.config()
+        };
+        Webhook::open(&[everything()], config).await
+    };
+    let small = open(50_000).await;
+    for _ in 0..2 {
+        let message = small.validate_pod(&world.image()).await;
+        assert!(
+            message.contains("no more than 50000 bytes of signatures"),
+            "{message}"
+        );
+    }
+    // The broken ones are given back as soon as they are known to be broken.
+    let large = open(500_000).await;
+    for _ in 0..2 {
+        assert_eq!(large.validate_pod(&world.image()).await, "");
+    }
+}
+
+#[tokio::test]
 async fn a_review_that_nests_without_end_is_refused() {
     let webhook = Webhook::open(&[], Config::default()).await;
     let deep = format!(
