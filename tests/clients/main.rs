@@ -19,6 +19,7 @@ mod legacy;
 mod program;
 mod registry;
 mod registry_clients;
+mod registry_garbage;
 mod registry_moves;
 mod registry_tls;
 mod rekor;
