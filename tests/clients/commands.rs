@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tests::{Outcome, siglab};
+use tests::{Outcome, Sandbox, siglab};
 
 use crate::scene::{EMAIL, Scene, text};
 
@@ -307,6 +307,25 @@ fn work_on_a_directory_speaks_json_too() {
 }
 
 #[test]
+fn a_lab_that_serves_says_where_as_json() {
+    let home = Sandbox::new();
+    let dir = home.dir().join("lab").display().to_string();
+    let up = ["--json", "up", "--port", "0", "--data-dir", &dir];
+    let lab = home.start(&siglab(), &up);
+    let said = lab.line_with("\"ok\":true");
+    let said: Value = serde_json::from_str(&said).expect("one object on one line");
+    let admin = text(&said["admin_url"]);
+    let status = ["--json", "--lab", admin, "status"];
+    let status = home.run(&siglab(), &status).succeeds().text();
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["instance"], said["instance"]);
+    let process = said["process"].to_string();
+    let stopped = std::process::Command::new("kill").arg(process).status();
+    assert!(stopped.expect("kill is there").success());
+    assert_eq!(lab.end().succeeds().text().lines().count(), 1);
+}
+
+#[test]
 fn errors_end_with_the_next_command_to_type() {
     let scene = Scene::new();
     for (arguments, next) in [
@@ -318,6 +337,7 @@ fn errors_end_with_the_next_command_to_type() {
             "siglab help export",
         ),
         (&["fsck", "/nowhere"], "siglab help fsck"),
+        (&["status", "--ca", "/nowhere"], "siglab help status"),
     ] {
         let refused = match arguments {
             ["--lab", ..] => scene.home.run(&siglab(), arguments),
