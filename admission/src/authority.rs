@@ -146,18 +146,36 @@ fn judge(
         match checked {
             Ok(Some(one)) => accepted.push(one),
             Ok(None) => continue,
-            Err(error) => errors.push(error),
+            Err(error) => errors.push(shortened(error)),
+        }
+        let mut steps = report.steps;
+        for step in &mut steps {
+            for text in [&mut step.expected, &mut step.observed, &mut step.hint] {
+                *text = shortened(std::mem::take(text));
+            }
         }
         attempts.push(Attempt {
             source: candidate.source.clone(),
             verified,
-            steps: report.steps,
+            steps,
         });
     }
     if accepted.is_empty() {
         return Err(nothing_accepted(wanted, &errors, looked, found.total));
     }
     Ok(accepted)
+}
+
+/// Longest text that something a registry sent may make in a reason, in bytes.
+const TEXT_MAX: usize = 4096;
+
+/// A certificate may name somebody in megabytes.
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.push('…');
+    }
+    text
 }
 
 /// What cosign says when nothing passed.

@@ -13,6 +13,8 @@ use crate::store::CompiledAuthority;
 
 /// Most entries; when there are more, all are dropped.
 const ENTRIES_MAX: usize = 4096;
+/// Bytes in all entries, more or less; when there are more, all are dropped.
+const BYTES_MAX: usize = 64 << 20;
 
 /// What an entry is about.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -45,7 +47,13 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Cache {
     lifetime: SignedDuration,
-    entries: Mutex<HashMap<Key, (Known, Timestamp)>>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<Key, (Known, Timestamp)>,
+    weight: usize,
 }
 
 impl Cache {
@@ -53,13 +61,14 @@ impl Cache {
         let lifetime = SignedDuration::from_secs(i64::from(lifetime_secs));
         Self {
             lifetime,
-            entries: Mutex::new(HashMap::new()),
+            entries: Mutex::default(),
         }
     }
 
     pub(crate) fn get(&self, key: &Key, now: Timestamp) -> Option<Known> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries
+            .by_key
             .get(key)
             .filter(|(_, until)| now < *until)
             .map(|(known, _)| known.clone())
@@ -73,9 +82,13 @@ impl Cache {
             return;
         }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= ENTRIES_MAX {
-            entries.clear();
+        let attempts: usize = known.attempts.iter().map(Attempt::weight).sum();
+        let weight = attempts + 2 * known.matched.to_string().len() + size_of::<Known>();
+        if entries.by_key.len() >= ENTRIES_MAX || entries.weight + weight > BYTES_MAX {
+            *entries = Entries::default();
         }
-        entries.insert(key, (known, until));
+        // What is replaced is counted until all are dropped: it is little.
+        entries.weight += weight;
+        entries.by_key.insert(key, (known, until));
     }
 }

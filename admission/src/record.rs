@@ -93,6 +93,42 @@ pub struct Attempt {
     pub steps: Vec<Step>,
 }
 
+impl Attempt {
+    /// Bytes in memory, more or less.
+    pub(crate) fn weight(&self) -> usize {
+        let step = |step: &Step| {
+            let texts = [&step.what, &step.expected, &step.observed, &step.hint];
+            texts.iter().map(|text| text.len()).sum::<usize>() + size_of::<Step>()
+        };
+        self.source.len() + self.steps.iter().map(step).sum::<usize>() + size_of::<Self>()
+    }
+}
+
+impl Decision {
+    /// Bytes in memory, more or less.
+    fn weight(&self) -> usize {
+        let authority = |one: &AuthorityDecision| {
+            let attempts: usize = one.attempts.iter().map(Attempt::weight).sum();
+            attempts + one.error.len() + one.authority.len() + size_of::<AuthorityDecision>()
+        };
+        let policy = |one: &PolicyDecision| {
+            let authorities: usize = one.authorities.iter().map(authority).sum();
+            authorities + one.error.len() + one.policy.len() + size_of::<PolicyDecision>()
+        };
+        let image = |one: &ImageDecision| {
+            let paths: usize = one.paths.iter().map(String::len).sum();
+            let policies: usize = one.policies.iter().map(policy).sum();
+            policies + paths + one.image.len() + one.note.len() + size_of::<ImageDecision>()
+        };
+        let images: usize = self.images.iter().map(image).sum();
+        let warnings: usize = self.warnings.iter().map(String::len).sum();
+        images + warnings + self.message.len() + size_of::<Self>()
+    }
+}
+
+/// Bytes of all decisions that are kept; the oldest go first.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
 /// Decisions that a follower may be behind.
 const FOLLOWED_MAX: usize = 64;
 
@@ -101,7 +137,14 @@ const FOLLOWED_MAX: usize = 64;
 pub(crate) struct Ring {
     max: usize,
     followers: tokio::sync::broadcast::Sender<Decision>,
-    kept: Mutex<VecDeque<Decision>>,
+    kept: Mutex<Kept>,
+}
+
+/// Newest first, each with its weight.
+#[derive(Debug, Default)]
+struct Kept {
+    decisions: VecDeque<(usize, Decision)>,
+    weight: usize,
 }
 
 impl Ring {
@@ -110,7 +153,7 @@ impl Ring {
         Self {
             max,
             followers,
-            kept: Mutex::new(VecDeque::new()),
+            kept: Mutex::default(),
         }
     }
 
@@ -124,15 +167,23 @@ impl Ring {
             // The last follower may have left meanwhile.
             let _ = self.followers.send(decision.clone());
         }
+        let weight = decision.weight();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_front(decision);
-        kept.truncate(self.max);
+        kept.decisions.push_front((weight, decision));
+        kept.weight += weight;
+        while kept.decisions.len() > self.max || kept.weight > KEPT_BYTES_MAX {
+            let Some((gone, _)) = kept.decisions.pop_back() else {
+                return;
+            };
+            kept.weight -= gone;
+        }
     }
 
     /// Newest first.
     pub(crate) fn newest(&self, count: usize) -> Vec<Decision> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().take(count).cloned().collect()
+        let newest = kept.decisions.iter().take(count);
+        newest.map(|(_, decision)| decision.clone()).collect()
     }
 }
 
@@ -210,5 +261,47 @@ fn log_authority(
             "{}",
             authority.error
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{Decision, KEPT_BYTES_MAX, Ring};
+
+    fn decision(name: &str, message: usize) -> Decision {
+        Decision {
+            time: Timestamp::UNIX_EPOCH,
+            uid: String::new(),
+            operation: "CREATE".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+            allowed: false,
+            message: "x".repeat(message),
+            warnings: Vec::new(),
+            images: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn decisions_are_bounded_in_number_and_in_bytes() {
+        let ring = Ring::new(3);
+        let names = |ring: &Ring| {
+            let newest = ring.newest(usize::MAX);
+            newest.into_iter().map(|one| one.name).collect::<Vec<_>>()
+        };
+        for name in ["a", "b", "c", "d"] {
+            ring.push(decision(name, 1));
+        }
+        assert_eq!(names(&ring), ["d", "c", "b"]);
+        ring.push(decision("half", KEPT_BYTES_MAX / 2));
+        ring.push(decision("other", KEPT_BYTES_MAX / 2));
+        assert_eq!(names(&ring), ["other"]);
+        ring.push(decision("whole", KEPT_BYTES_MAX));
+        assert!(names(&ring).is_empty());
+        ring.push(decision("small", 1));
+        assert_eq!(names(&ring), ["small"]);
     }
 }

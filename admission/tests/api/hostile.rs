@@ -174,6 +174,17 @@ async fn more_bytes_of_signatures_than_may_be_in_memory_are_a_denial_and_come_ba
 }
 
 #[tokio::test]
+async fn a_signer_with_an_endless_name_is_cut_short_in_the_reason() {
+    let world = World::new().await;
+    world.sign(&format!("https://{}", "x".repeat(100_000)), Log::V2);
+    let webhook = world.webhook(&[everything()]).await;
+    let message = webhook.validate_pod(&world.image()).await;
+    assert!(message.contains("none of the expected identities matched"));
+    assert!(message.len() < 8192, "{}", message.len());
+    assert!(webhook.admin("/decisions").await.1.len() < 32_768);
+}
+
+#[tokio::test]
 async fn a_review_that_nests_without_end_is_refused() {
     let webhook = Webhook::open(&[], Config::default()).await;
     let deep = format!(
