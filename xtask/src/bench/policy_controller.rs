@@ -1,9 +1,8 @@
 //! The peer of the webhook: upstream's, in front of an API server of its own, with the same policies and the
 //! same images, which cosign signs for it once more in the only format that it knows for images.
 //!
-//! `policy-controller` is the command `cmd/webhook` of the Go module github.com/sigstore/policy-controller
-//! (measured: v0.13.1), built from a main module that requires it and repeats its `replace` directives;
-//! `scripts/build-kube` builds the API server.
+//! `scripts/build-policy-controller` builds it and `scripts/build-kube` the API server; with cosign they have
+//! to be on the PATH.
 
 use std::{
     fs,
