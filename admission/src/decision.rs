@@ -24,6 +24,9 @@ use crate::workload::Workload;
 /// Images of one object that are decided at a time; each may ask its registry.
 pub(crate) const IMAGES_PARALLEL: usize = 16;
 
+/// Shortest name of a repository, as upstream reads references.
+const REPOSITORY_MIN: usize = 2;
+
 /// What was found in one place, or why nothing was.
 type Looked = Result<Arc<Found>, String>;
 
@@ -211,7 +214,9 @@ impl<'a> Evaluation<'a> {
             decision.note.clone_from(&message);
             errors.push(level, message, &image.paths, details);
         };
-        let Ok(reference) = image.written.parse::<ImageReference>() else {
+        let parsed = image.written.parse::<ImageReference>().ok();
+        let fits = |parsed: &ImageReference| parsed.repository().as_str().len() >= REPOSITORY_MIN;
+        let Some(reference) = parsed.filter(fits) else {
             refuse(
                 format!("could not parse reference: {}", image.written),
                 "",

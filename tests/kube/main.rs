@@ -12,5 +12,6 @@ mod outage;
 mod policies;
 mod scope;
 mod tiers;
+mod upstream;
 mod workloads;
 mod world;

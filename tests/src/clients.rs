@@ -50,6 +50,7 @@ pub fn client(name: &str) -> Client {
             variables.push(("NODE_PATH", folder.join("node_modules")));
             PathBuf::from("node")
         }
+        _ if text("script").is_some() => folder.join(&name),
         _ if text("cargo").is_some() => {
             let program = text("example").unwrap_or(&name);
             folder.join("bin").join(program)

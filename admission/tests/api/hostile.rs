@@ -54,7 +54,7 @@ async fn a_registry_that_never_answers_is_a_denial_in_time() {
         .as_slice();
     for answer in [never, begun] {
         let (address, count) = listener(answer).await;
-        let image = format!("{address}/a@{}", world.digest);
+        let image = format!("{address}/app@{}", world.digest);
         assert_eq!(
             webhook.validate_pod(&image).await,
             "validation failed: context was canceled before validation completed: "
@@ -71,7 +71,7 @@ async fn a_registry_whose_name_means_nothing_is_a_denial() {
         ..world.config()
     };
     let webhook = Webhook::open(&[everything()], config).await;
-    let image = format!("registry.invalid/a@{}", world.digest);
+    let image = format!("registry.invalid/app@{}", world.digest);
     assert_ne!(webhook.validate_pod(&image).await, "");
 }
 
@@ -88,7 +88,7 @@ async fn a_registry_that_redirects_to_itself_without_end_is_left() {
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move { axum::serve(listener, router).await });
     let webhook = world.webhook(&[everything()]).await;
-    let image = format!("{address}/a@{}", world.digest);
+    let image = format!("{address}/app@{}", world.digest);
     let message = webhook.validate_pod(&image).await;
     assert!(message.contains("redirected to"), "{message}");
 }
@@ -252,8 +252,8 @@ async fn no_request_makes_the_webhook_contact_a_host_that_is_not_configured() {
     let world = World::new().await;
     let (elsewhere, count) = listener(b"").await;
     let images = [
-        format!("{elsewhere}/a:tag"),
-        format!("{elsewhere}/a@{}", world.digest),
+        format!("{elsewhere}/app:tag"),
+        format!("{elsewhere}/app@{}", world.digest),
         format!("{elsewhere}/fleet-org/app:tag@{}", world.digest),
     ];
     let glob = format!("{}/**", world.registry.address());

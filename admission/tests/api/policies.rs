@@ -76,7 +76,7 @@ async fn a_failing_warn_policy_does_not_hide_why_the_other_denies() {
         policy("w", &failing("warn", "perhaps")),
     ];
     let webhook = Webhook::open(&objects, Config::default()).await;
-    let image = format!("r.example/a@sha256:{}", "a".repeat(64));
+    let image = format!("r.example/app@sha256:{}", "a".repeat(64));
     let response = webhook.review("/validations", pod_request(&image)).await;
     assert_eq!(
         response["status"]["message"],
@@ -102,7 +102,7 @@ async fn a_policy_without_authorities_denies_what_it_matches() {
         ..Config::default()
     };
     let webhook = Webhook::open(&[policy("p", &spec)], config).await;
-    let image = format!("r.example/a@sha256:{}", "a".repeat(64));
+    let image = format!("r.example/app@sha256:{}", "a".repeat(64));
     let message = webhook.validate_pod(&image).await;
     assert!(
         message.ends_with("the policy has no authorities"),
@@ -120,7 +120,7 @@ async fn a_policy_without_authorities_denies_what_it_matches() {
 async fn policies_are_followed_and_broken_ones_leave_the_last_good_in_force() {
     let spec = |action: &str| json!({"images": [{"glob": "**"}], "authorities": [{"static": {"action": action}}]});
     let webhook = Webhook::open(&[policy("p", &spec("pass"))], Config::default()).await;
-    let image = format!("r.example/a@sha256:{}", "a".repeat(64));
+    let image = format!("r.example/app@sha256:{}", "a".repeat(64));
     assert_eq!(webhook.validate_pod(&image).await, "");
     let settle = async |objects: &[Value]| {
         crate::support::write_objects(&webhook.policies(), objects);

@@ -22,7 +22,7 @@ async fn a_registry_that_cannot_be_reached_denies() {
     let spec = json!({"images": [{"glob": "**"}], "authorities": lesson()});
     let webhook = world.webhook(&[policy("p", &spec)]).await;
     let message = webhook
-        .validate_pod(&format!("{address}/a@{}", world.digest))
+        .validate_pod(&format!("{address}/app@{}", world.digest))
         .await;
     assert!(message.contains("GET http://127.0.0.1:"), "{message}");
 }
@@ -44,7 +44,7 @@ async fn hostile(
     let spec = json!({"images": [{"glob": "**"}], "authorities": lesson()});
     let webhook = world.webhook(&[policy("p", &spec)]).await;
     webhook
-        .validate_pod(&format!("{address}/a@{}", world.digest))
+        .validate_pod(&format!("{address}/app@{}", world.digest))
         .await
 }
 

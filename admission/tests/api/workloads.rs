@@ -42,12 +42,12 @@ async fn every_image_of_a_pod_is_decided_and_equal_findings_are_merged() {
         "images": [{"glob": "**"}], "authorities": [{"static": {"action": "fail"}}],
     });
     let webhook = Webhook::open(&[policy("sf", &spec)], Config::default()).await;
-    let image = format!("r.example/a@sha256:{}", "a".repeat(64));
+    let image = format!("r.example/app@sha256:{}", "a".repeat(64));
     let container = json!({"name": "c", "image": image});
     let mut request = pod_request(&image);
     request["object"]["spec"] = json!({
         "containers": [container, container], "initContainers": [container],
-        "volumes": [{"name": "v", "image": {"reference": "r.example/b:tag"}}, {"name": "w"}],
+        "volumes": [{"name": "v", "image": {"reference": "r.example/other:tag"}}, {"name": "w"}],
     });
     let response = webhook.review("/validations", request).await;
     assert_eq!(
@@ -55,7 +55,7 @@ async fn every_image_of_a_pod_is_decided_and_equal_findings_are_merged() {
         format!(
             "validation failed: failed policy: sf: spec.containers[0].image, \
              spec.containers[1].image, spec.initContainers[0].image\n{image} disallowed by static \
-             policy: \ninvalid value: r.example/b:tag must be an image digest: spec.volumes[0].image"
+             policy: \ninvalid value: r.example/other:tag must be an image digest: spec.volumes[0].image"
         )
     );
 }

@@ -1,8 +1,8 @@
 //! The peer of the webhook: upstream's, in front of an API server of its own, with the same policies and the
 //! same images, which cosign signs for it once more in the only format that it knows for images.
 //!
-//! `scripts/build-policy-controller` builds it and `scripts/build-kube` the API server; with cosign they have
-//! to be on the PATH.
+//! `scripts/install-clients policy-controller` builds it and `scripts/build-kube` the API server; with cosign
+//! they have to be on the PATH.
 
 use std::{
     fs,
