@@ -353,7 +353,6 @@ def documents():
                                   env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                   timeout=600, check=False)
             claim(f"{page.name}: the commands of block {number} work", done.returncode == 0, done.stdout)
-    (TREE / "siglab-images.tar.gz").unlink(missing_ok=True)
 
 
 def start():
@@ -440,6 +439,11 @@ def public_names():
         claim("public: cosign signs and verifies as a GitHub workflow", "claims were validated" in answer, answer)
         answer = lab.admits(image)
         claim("public: the lesson's policy admits it", "pod/app created" in answer, answer)
+        variables = json.loads(run(PROGRAMS / "siglab", f"--lab={DOOR}", "env", "--format=json", f"--dir={lab.work}/host"))
+        verify = [pinned("cosign"), "verify", f"--certificate-identity={WORKFLOW}", f"--certificate-oidc-issuer={GITHUB}"]
+        answer = run(*verify, image, check=False, env=os.environ | variables | {"HOME": str(lab.work / "host")})
+        claim("public: cosign on the host verifies by what siglab env says alone", "claims were validated" in answer,
+              answer)
         evil = f"{repository}@{lab.push(f'{repository}:v2', 'by another workflow')}"
         lab.sign(evil, repository="evil-org/agent-router")
         answer = lab.admits(evil)

@@ -34,6 +34,12 @@ pub(crate) async fn run(common: &Common, options: &arguments::Env) -> anyhow::Re
     let url = |service: &str, listener: &str| lab.url(service, listener);
     let mut variables = stack::environment::write(&dir, &lab.admin, &token, url)?;
     variables.extend(ways(&lab, &dir));
+    for (name, value) in &mut variables {
+        // For its default mirror, which has no slash at its end, cosign takes no root but its own.
+        if *name == "TUF_MIRROR" && lab.status.public_names {
+            value.push('/');
+        }
+    }
     if common.json {
         output::object(true, Value::Object(object(&variables)));
     } else {
