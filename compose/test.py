@@ -380,6 +380,9 @@ def carried():
         run("scripts/images", "load", file)
         claim(f"{' '.join(map(str, program[1:])) or 'docker'}: all images fit through one file of "
               f"{file.stat().st_size >> 20} MiB", inspected() == before, f"{before} {inspected()}")
+    forget()
+    run(PROGRAMS / "siglab", "images", "load")
+    claim("images load: all images without a file", inspected() == before, f"{before} {inspected()}")
 
 
 class PublicLab(Lab):

@@ -65,6 +65,12 @@ fn rekor_cli_uploads_verifies_searches_and_reads() {
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     let uuid = text(&found["UUIDs"][0]).to_owned();
     let _ = rekor(&["get", "--uuid", &uuid]).succeeds();
+    let by_key = ["--public-key", "key.pub", "--pki-format", "x509"];
+    for search in [&by_key[..], &["--artifact", "file.txt"]] {
+        let _ = rekor(&[&["search"], search].concat())
+            .succeeds()
+            .says(&uuid);
+    }
     let _ = rekor(&["loginfo"])
         .succeeds()
         .says("Verification Successful");
@@ -101,4 +107,21 @@ fn rekor_cli_finds_the_log_consistent_as_it_grows() {
             .succeeds()
             .says("Verification Successful");
     }
+    let proof = scene.run(
+        "rekor-cli",
+        &[
+            "logproof",
+            "--rekor_server",
+            &server,
+            "--first-size",
+            "1",
+            "--last-size",
+            "3",
+            "--format",
+            "json",
+        ],
+    );
+    let proof: serde_json::Value = serde_json::from_str(&proof.succeeds().text()).unwrap();
+    // RFC 6962 §2.1.2: from one leaf to three it is the second leaf and the third.
+    assert_eq!(proof["Hashes"].as_array().unwrap().len(), 2, "{proof}");
 }
