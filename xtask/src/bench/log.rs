@@ -183,8 +183,11 @@ async fn peer_v1(made: &mut Entries, ours: &[(usize, Figures)]) -> anyhow::Resul
         return Ok(());
     };
     for (connections, count) in [(1, 10), (32, 500), (256, 1500)] {
-        let figures = fire(&client, connections, made.v1(&peer.url, count)?).await?;
-        beside("rekor-server", connections, &figures, ours);
+        // Under load it answers some with 500.
+        match fire(&client, connections, made.v1(&peer.url, count)?).await {
+            Ok(figures) => beside("rekor-server", connections, &figures, ours),
+            Err(error) => println!("rekor-server, {connections} connections: {error:#}"),
+        }
     }
     Ok(())
 }
