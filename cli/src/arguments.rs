@@ -220,10 +220,9 @@ pub(crate) struct Token {
     pub(crate) claims: Vec<String>,
 }
 
+/// Who signs.
 #[derive(Args, Debug)]
-pub(crate) struct Sign {
-    /// Image, by tag or digest
-    pub(crate) image: String,
+pub(crate) struct Signer {
     /// Identity token [default: one for the preset and claims below]
     #[arg(long, env = "SIGSTORE_ID_TOKEN", hide_env_values = true)]
     pub(crate) identity_token: Option<String>,
@@ -233,6 +232,14 @@ pub(crate) struct Sign {
     /// Claims of the token that is made when none is given
     #[arg(value_name = "CLAIM=VALUE")]
     pub(crate) claims: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sign {
+    /// Image, by tag or digest
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) signer: Signer,
 }
 
 #[derive(Args, Debug)]
@@ -246,15 +253,8 @@ pub(crate) struct Attest {
     /// custom, or a URL
     #[arg(long = "type", value_name = "TYPE", default_value = "custom")]
     pub(crate) kind: String,
-    /// Identity token [default: one for the preset and claims below]
-    #[arg(long, env = "SIGSTORE_ID_TOKEN", hide_env_values = true)]
-    pub(crate) identity_token: Option<String>,
-    /// Shape of the token that is made when none is given
-    #[arg(long, value_name = "NAME", default_value = "github-actions")]
-    pub(crate) preset: String,
-    /// Claims of the token that is made when none is given
-    #[arg(value_name = "CLAIM=VALUE")]
-    pub(crate) claims: Vec<String>,
+    #[command(flatten)]
+    pub(crate) signer: Signer,
 }
 
 #[derive(Args, Debug)]

@@ -17,11 +17,7 @@ const CUSTOM: &str = "https://cosign.sigstore.dev/attestation/v1";
 pub(crate) async fn run(common: &Common, options: &arguments::Attest) -> anyhow::Result<()> {
     let claim = claim(options)?;
     let lab = Lab::open(common).await?;
-    let who = Who {
-        token: options.identity_token.as_deref(),
-        preset: &options.preset,
-        claims: &options.claims,
-    };
+    let who = Who::from(&options.signer);
     let made = sign::attach(&lab, &options.image, &who, &claim).await?;
     if common.json {
         let mut fields = made.fields()?;

@@ -70,6 +70,16 @@ pub(crate) struct Who<'a> {
     pub(crate) claims: &'a [String],
 }
 
+impl<'a> From<&'a arguments::Signer> for Who<'a> {
+    fn from(signer: &'a arguments::Signer) -> Self {
+        Self {
+            token: signer.identity_token.as_deref(),
+            preset: &signer.preset,
+            claims: &signer.claims,
+        }
+    }
+}
+
 /// What is stated about an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
@@ -89,11 +99,7 @@ impl Claim {
 
 pub(crate) async fn run(common: &Common, options: &arguments::Sign) -> anyhow::Result<()> {
     let lab = Lab::open(common).await?;
-    let who = Who {
-        token: options.identity_token.as_deref(),
-        preset: &options.preset,
-        claims: &options.claims,
-    };
+    let who = Who::from(&options.signer);
     let signed = attach(&lab, &options.image, &who, &Claim::signature()).await?;
     if common.json {
         output::object(true, signed.fields()?);
