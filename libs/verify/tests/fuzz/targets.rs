@@ -1,6 +1,6 @@
 //! What is fuzzed: each target takes bytes, and asserts what must hold for any.
 
-use bundle::{Bundle, Content, SigningMaterial, TrustedRoot};
+use bundle::{Bundle, Content, SigningMaterial, TrustedRoot, VerificationMaterial};
 use crypto::HashAlgorithm;
 use serde_json::Value;
 use verify::{
@@ -117,6 +117,15 @@ fn must_be_ours(bundle: &Bundle) {
     assert!(known, "{}", bundle.to_json());
 }
 
+/// Each of the instance's bundles with the same change must say what the instance signed, or nothing.
+fn changed_must_be_ours(change: impl Fn(&mut VerificationMaterial)) {
+    for good in &signed().bundles {
+        let mut bundle = good.clone();
+        change(&mut bundle.verification_material);
+        must_be_ours(&bundle);
+    }
+}
+
 fn bundle(bytes: &[u8]) {
     let Ok(bundle) = Bundle::from_json(bytes) else {
         return;
@@ -149,11 +158,9 @@ fn certificate(bytes: &[u8]) {
             certificate.subject_text(),
         );
     }
-    for good in &signed().bundles {
-        let mut bundle = good.clone();
-        bundle.verification_material.signer = SigningMaterial::Certificate(bytes.to_vec());
-        must_be_ours(&bundle);
-    }
+    changed_must_be_ours(|material| {
+        material.signer = SigningMaterial::Certificate(bytes.to_vec());
+    });
 }
 
 /// Log entries with their proofs, as JSON.
@@ -171,11 +178,7 @@ fn entry(bytes: &[u8]) {
         let _ = entry::Body::from_canonical(bytes);
         return;
     };
-    for good in &signed().bundles {
-        let mut bundle = good.clone();
-        bundle.verification_material.tlog_entries = vec![entry.clone()];
-        must_be_ours(&bundle);
-    }
+    changed_must_be_ours(|material| material.tlog_entries = vec![entry.clone()]);
 }
 
 fn checkpoints() -> Vec<Vec<u8>> {
@@ -195,15 +198,13 @@ fn checkpoint(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    for good in &signed().bundles {
-        let mut bundle = good.clone();
-        for entry in &mut bundle.verification_material.tlog_entries {
+    changed_must_be_ours(|material| {
+        for entry in &mut material.tlog_entries {
             if let Some(proof) = &mut entry.inclusion_proof {
                 proof.checkpoint = Some(text.to_owned());
             }
         }
-        must_be_ours(&bundle);
-    }
+    });
 }
 
 fn timestamps() -> Vec<Vec<u8>> {
