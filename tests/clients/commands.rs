@@ -208,18 +208,9 @@ fn entries_of_both_logs_are_shown_and_proven() {
         .to_string();
     for config in ["signing_config.json", "signing_config_rekor_v1.json"] {
         for _ in 0..3 {
-            let token = scene.token();
             let config = scene.siglab.file(config);
-            let flags = [
-                "sign-blob",
-                "--yes",
-                "--signing-config",
-                &config,
-                "--bundle",
-                "b.json",
-            ];
-            let flags = [&flags[..], &["--identity-token", &token, &artifact]].concat();
-            let _ = scene.run("cosign", &flags).succeeds();
+            let flags = ["--signing-config", &config, "--bundle", "b.json"];
+            scene.sign_blob(&flags, &artifact);
         }
     }
     let tail = run(&scene, &["log", "tail"]).succeeds();

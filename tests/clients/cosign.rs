@@ -80,18 +80,7 @@ fn blob(scene: &Scene, config: &[&str], kind: (&str, &str)) {
         .write("blob.txt", "hello\n")
         .display()
         .to_string();
-    let token = scene.token();
-    let sign = [
-        "sign-blob",
-        "--yes",
-        "--identity-token",
-        &token,
-        "--bundle",
-        "blob.bundle",
-    ];
-    let _ = scene
-        .run("cosign", &[&sign[..], config, &[&blob]].concat())
-        .succeeds();
+    scene.sign_blob(&[&["--bundle", "blob.bundle"], config].concat(), &blob);
     let bundle: serde_json::Value =
         serde_json::from_slice(&scene.home.read("blob.bundle")).unwrap();
     let found = &entry(&bundle)["kindVersion"];

@@ -135,23 +135,13 @@ fn a_full_disk_refuses_writes_serves_reads_and_heals_without_a_restart() {
     };
     let unready = ready(&scene);
     assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
-    let layer = scene.layer("refused");
-    let reference = format!("{}/refused:latest", scene.siglab.registry());
-    let append = [
-        "append",
-        "--oci-empty-base",
-        "--new_layer",
-        &layer,
-        "--new_tag",
-        &reference,
-    ];
-    let _ = scene.run("crane", &append).fails_with("");
+    let _ = scene.push("refused", "refused").fails_with("");
     assert_reads(&scene, &image);
 
     fs::remove_file(filler).expect("removed");
     let accepted = post(&scene, &second);
     assert!(accepted.starts_with("HTTP/1.1 201"), "{accepted}");
-    let _ = scene.run("crane", &append).succeeds();
+    let _ = scene.push("refused", "refused").succeeds();
     assert_reads(&scene, &image);
     let healed = ready(&scene);
     assert!(healed.starts_with("HTTP/1.1 200"), "{healed}");

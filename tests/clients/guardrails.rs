@@ -10,17 +10,7 @@ use crate::scene::{EMAIL, Scene};
 fn signed() -> Scene {
     let scene = Scene::initialized();
     scene.home.write("blob.txt", "hello\n");
-    let token = scene.token();
-    let sign = [
-        "sign-blob",
-        "--yes",
-        "--identity-token",
-        &token,
-        "--bundle",
-        "b.json",
-        "blob.txt",
-    ];
-    let _ = scene.run("cosign", &sign).succeeds();
+    scene.sign_blob(&["--bundle", "b.json"], "blob.txt");
     scene
 }
 

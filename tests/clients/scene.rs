@@ -88,6 +88,12 @@ impl Scene {
 
     /// Pushes an image of one layer with `content` and returns its reference by digest.
     pub(crate) fn image(&self, name: &str, content: &str) -> String {
+        let pushed = self.push(name, content).succeeds().text();
+        pushed.trim().to_owned()
+    }
+
+    /// crane pushes an image of one layer with `content`.
+    pub(crate) fn push(&self, name: &str, content: &str) -> Outcome {
         let layer = self.layer(content);
         let reference = format!("{}/{name}:latest", self.siglab.registry());
         let arguments = [
@@ -98,8 +104,7 @@ impl Scene {
             "--new_tag",
             &reference,
         ];
-        let pushed = self.run("crane", &arguments).succeeds().text();
-        pushed.trim().to_owned()
+        self.run("crane", &arguments)
     }
 
     /// A layer of one file with `content`: the path of its archive.

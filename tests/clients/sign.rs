@@ -21,6 +21,15 @@ impl Scene {
             .succeeds();
     }
 
+    /// cosign signs a blob as [`EMAIL`], with further flags.
+    pub(crate) fn sign_blob(&self, more: &[&str], blob: &str) {
+        let token = self.token();
+        let sign = ["sign-blob", "--yes", "--identity-token", &token];
+        let _ = self
+            .run("cosign", &[&sign[..], more, &[blob]].concat())
+            .succeeds();
+    }
+
     /// cosign signs an image in a tag, by that token.
     pub(crate) fn sign_in_a_tag(&self, token: &str, image: &str) {
         let fulcio = self.siglab.url("fulcio", "http");
